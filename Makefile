@@ -1,0 +1,49 @@
+# `make train` and `make test` do all the set-up by themselves; they need python3, git and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# The main job runs on every GPU, or on simulated devices over the CPU's cores (a power of two).
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+DEVICES := $(shell n=1; while [ $$((2 * n)) -le $(CORES) ] && [ $$n -lt 8 ]; do n=$$((2 * n)); done; echo $$n)
+TRAIN_DEVICES := $(if $(shell command -v nvidia-smi 2>/dev/null),,num_devices=$(DEVICES))
+
+.PHONY: install train test test-all lint format bench docs clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+train: install  ## Train the humanoid; options in ARGS, as in `make train ARGS="max_steps=1000"`.
+	$(BIN)/python -m examples.walking_distributed $(TRAIN_DEVICES) max_steps=150 $(ARGS)
+
+test: install  ## Pass the tests, but for the slow ones.
+	$(BIN)/python -m pytest -q
+
+test-all: install  ## Pass all tests.
+	$(BIN)/python -m pytest -q -m ''
+
+lint: install  ## Style, types, and the floors of the house.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python docs/generate.py --check
+
+format: install  ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## Measure speed, beside brax; writes benchmarks/results and docs/performance.md.
+	$(BIN)/python -m benchmarks.run_all
+
+docs: install  ## Write the generated parts of the docs; fails on an undocumented public name.
+	$(BIN)/python docs/generate.py
+
+clean:  ## Remove the environment and caches.
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
