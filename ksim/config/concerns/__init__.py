@@ -1,0 +1,22 @@
+"""The options of ksim, one small base class for each concern."""
+
+from ksim.config.concerns.devices import DevicesConfig, check_divides
+from ksim.config.concerns.network import NetworkConfig
+from ksim.config.concerns.physics import PhysicsConfig, count_substeps
+from ksim.config.concerns.ppo import SCHEDULES, LearningConfig
+from ksim.config.concerns.rollout import RolloutConfig
+from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig
+
+__all__ = [
+    "RUN_MODES",
+    "SCHEDULES",
+    "DevicesConfig",
+    "EvaluationConfig",
+    "LearningConfig",
+    "NetworkConfig",
+    "PhysicsConfig",
+    "RolloutConfig",
+    "RunConfig",
+    "check_divides",
+    "count_substeps",
+]

@@ -1,0 +1,30 @@
+"""The networks of the actor and the critic."""
+
+from dataclasses import dataclass
+
+from ksim.config.config import Config
+from ksim.config.option import option
+
+
+@dataclass
+class NetworkConfig(Config):
+    """Networks."""
+
+    network: str = option(
+        "mlp", help="Without memory (mlp), or with (gru).", choices=("mlp", "gru")
+    )
+    hidden_sizes: tuple[int, ...] = option(
+        (256, 256), help="Width of each hidden layer, of the actor and of the critic.", minimum=1
+    )
+    activation: str = option("elu", help="Activation of an mlp: elu, relu, tanh, ...")
+    action_distribution: str = option(
+        "normal",
+        help="Distribution of continuous actions; tanh_normal keeps them within -1 and 1.",
+        choices=("normal", "tanh_normal"),
+    )
+    init_std: float = option(
+        1.0, help="Standard deviation of continuous actions at the start.", above=0
+    )
+    is_observation_normalized: bool = option(
+        True, help="Scale observations to mean 0 and deviation 1, with moments over all devices."
+    )

@@ -1,0 +1,60 @@
+"""The numbers of PPO."""
+
+from dataclasses import dataclass
+
+from ksim.config.config import Config
+from ksim.config.option import ConfigError, option
+
+SCHEDULES = ("constant", "linear", "cosine", "adaptive")
+
+
+@dataclass
+class LearningConfig(Config):
+    """PPO."""
+
+    num_passes: int = option(
+        4, help="Passes over the environments in an iteration.", unit="passes", minimum=1
+    )
+    gamma: float = option(0.99, help="Discount per control step.", minimum=0, maximum=1)
+    lam: float = option(
+        0.95, help="GAE: weight of longer returns; 0 is one-step.", minimum=0, maximum=1
+    )
+    clip_param: float = option(
+        0.2, help="How far the probability ratio may move from 1 before it stops paying.", above=0
+    )
+    value_clip_param: float | None = option(
+        None,
+        help="How far the critic may move from its last estimate before it stops paying; null does"
+        " not clip.",
+        above=0,
+    )
+    value_coef: float = option(0.5, help="Weight of the critic's loss.", minimum=0)
+    entropy_coef: float = option(0.005, help="Weight of the entropy bonus.", minimum=0)
+    is_advantage_normalized: bool = option(
+        True, help="Scale advantages to mean 0 and deviation 1, over all devices."
+    )
+    learning_rate: float = option(3e-4, help="Step size of Adam.", above=0)
+    learning_rate_schedule: str = option(
+        "constant",
+        help="constant; linear or cosine to 0 at max_steps; adaptive follows target_kl.",
+        choices=SCHEDULES,
+    )
+    target_kl: float = option(
+        0.01,
+        help="Divergence per update that the adaptive learning rate aims at.",
+        unit="nats",
+        above=0,
+    )
+    max_grad_norm: float | None = option(
+        1.0, help="Largest norm of the averaged gradient; null does not clip.", above=0
+    )
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        max_steps = getattr(self, "max_steps", None)
+        if self.learning_rate_schedule in ("linear", "cosine") and max_steps is None:
+            raise ConfigError(
+                f"learning_rate_schedule={self.learning_rate_schedule} needs the length of the"
+                " run. Write max_steps=1000, or learning_rate_schedule=constant."
+            )

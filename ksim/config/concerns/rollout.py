@@ -1,0 +1,64 @@
+"""How many environments, how they are dealt to minibatches, and how long they act."""
+
+from dataclasses import dataclass
+
+from ksim.config.config import Config
+from ksim.config.option import ConfigError, option
+
+
+@dataclass
+class RolloutConfig(Config):
+    """Environments and rollouts."""
+
+    num_envs: int = option(
+        64, help="Environments, over all devices.", unit="environments", minimum=1
+    )
+    batch_size: int = option(
+        16,
+        help="Environments in a minibatch, over all devices; num_envs / batch_size minibatches.",
+        unit="environments",
+        minimum=1,
+    )
+    rollout_length_frames: int | None = option(
+        None,
+        help="Control steps of every environment in an iteration; null takes"
+        " rollout_length_seconds.",
+        unit="control steps",
+        minimum=1,
+    )
+    rollout_length_seconds: float = option(
+        0.5,
+        help="Simulated time of every environment in an iteration, unless"
+        " rollout_length_frames is given.",
+        unit="s",
+        above=0,
+    )
+
+    @property
+    def num_batches(self) -> int:
+        """Minibatches in a pass over the environments."""
+        return self.num_envs // self.batch_size
+
+    def rollout_length(self, ctrl_dt: float) -> int:
+        """Returns the control steps in a rollout, given the length of one in s."""
+        if self.rollout_length_frames is not None:
+            return self.rollout_length_frames
+        return max(1, round(self.rollout_length_seconds / ctrl_dt))
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        if self.num_envs % self.batch_size:
+            num_batches = -(-self.num_envs // self.batch_size)
+            raise ConfigError(
+                f"Batch size ({self.batch_size}) times number of batches ({num_batches}) must"
+                f" equal number of environments ({self.num_envs}). Write"
+                f" num_envs={num_batches * self.batch_size}, or a batch_size that divides"
+                f" {self.num_envs}, such as batch_size={largest_divisor(self)}."
+            )
+
+
+def largest_divisor(config: RolloutConfig) -> int:
+    """Returns the largest divisor of `num_envs` that is at most `batch_size`."""
+    sizes = range(min(config.batch_size, config.num_envs), 0, -1)
+    return next(size for size in sizes if config.num_envs % size == 0)

@@ -1,0 +1,68 @@
+"""How long a run lasts, where it lives, and what is kept of it."""
+
+from dataclasses import dataclass
+
+from ksim.config.config import Config
+from ksim.config.option import option
+
+RUN_MODES = ("train", "evaluate", "view")
+
+
+@dataclass
+class RunConfig(Config):
+    """The run."""
+
+    run_mode: str = option(
+        "train",
+        help="train; evaluate a checkpoint without learning; or view its policy in a window.",
+        choices=RUN_MODES,
+    )
+    max_steps: int | None = option(
+        None,
+        help="Iterations (rollout and update) after which the run ends; null runs until stopped.",
+        unit="iterations",
+        minimum=1,
+    )
+    seed: int = option(
+        0, help="Seed of every random number of the run.", minimum=0, maximum=2**31 - 1
+    )
+    run_dir: str | None = option(
+        None,
+        help="Where the run keeps its files; null is the next runs/<task>/run_NNN. A directory"
+        " that holds checkpoints is continued.",
+    )
+    load_from_ckpt_path: str | None = option(
+        None, help="Continue from this checkpoint, folder of checkpoints or run directory."
+    )
+    save_every_n_steps: int | None = option(
+        100, help="Save a checkpoint every so often; null does not.", unit="iterations", minimum=1
+    )
+    save_every_n_seconds: float | None = option(
+        600.0, help="Save a checkpoint every so often; null does not.", unit="s", above=0
+    )
+    keep_checkpoints: int = option(
+        3, help="How many of the newest checkpoints are kept.", unit="checkpoints", minimum=1
+    )
+    is_compilation_cached: bool = option(
+        True,
+        help="Keep compiled programs in the user's cache directory: the next start is faster.",
+    )
+
+
+@dataclass
+class EvaluationConfig(Config):
+    """Evaluation with the deterministic policy."""
+
+    eval_every_n_steps: int | None = option(
+        None,
+        help="Evaluate every so often; null does so at the end only.",
+        unit="iterations",
+        minimum=1,
+    )
+    eval_length_seconds: float = option(
+        10.0,
+        help="Simulated time of an evaluation: every environment's first episode, as far as it"
+        " fits.",
+        unit="s",
+        above=0,
+    )
