@@ -1,0 +1,83 @@
+"""Explicit reductions over devices, for use inside a per-device program."""
+
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float, UInt32
+
+Tree = TypeVar("Tree")
+
+
+def mean_over_devices(tree: Tree, axis_name: str) -> Tree:
+    """Averages every array of a pytree over the devices."""
+    return lax.pmean(tree, axis_name)
+
+
+def sum_over_devices(tree: Tree, axis_name: str) -> Tree:
+    """Sums every array of a pytree over the devices."""
+    return lax.psum(tree, axis_name)
+
+
+def average_replicas(tree: Tree, axis_name: str) -> Tree:
+    """Makes drifted replicas identical: floating-point leaves become their mean.
+
+    Integers (an optimizer's step count) advance alike on every device and stay as they are.
+    """
+    return jax.tree.map(
+        lambda leaf: lax.pmean(leaf, axis_name) if _is_floating(leaf) else leaf, tree
+    )
+
+
+def replica_drift(tree: Any, axis_name: str) -> Float[Array, ""]:
+    """Returns the largest difference between two replicas of any one number of a pytree.
+
+    Exactly zero if the replicas agree.
+    """
+    spreads = [
+        jnp.max(lax.pmax(leaf, axis_name) - lax.pmin(leaf, axis_name))
+        for leaf in jax.tree.leaves(tree)
+        if _is_floating(leaf) and leaf.size
+    ]
+    return jnp.max(jnp.stack(spreads)).astype(jnp.float32) if spreads else jnp.float32(0)
+
+
+def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
+    """Returns 32 bits that depend on every bit of a pytree and on where it stands.
+
+    Each word is weighted by an odd number that depends on its position, so that a changed bit
+    and two exchanged words both change the sum; replicas that are bit-identical always agree.
+    """
+    fingerprint = jnp.uint32(2166136261)
+    for leaf in jax.tree.leaves(tree):
+        words = _words(leaf).ravel()
+        weights = 2 * lax.iota(jnp.uint32, words.size) + 1
+        fingerprint = fingerprint * jnp.uint32(16777619) + jnp.sum(
+            words * weights, dtype=jnp.uint32
+        )
+    return fingerprint
+
+
+def are_replicas_identical(tree: Any, axis_name: str) -> Bool[Array, ""]:
+    """Returns whether all devices hold the same bits (compared by fingerprint)."""
+    fingerprint = replica_fingerprint(tree)
+    return lax.pmax(fingerprint, axis_name) == lax.pmin(fingerprint, axis_name)
+
+
+def _is_floating(leaf: Array) -> bool:
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def _words(leaf: Array) -> Array:
+    """Returns the bits of an array as unsigned 32-bit words."""
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if leaf.dtype == jnp.bool_:
+        return leaf.astype(jnp.uint32)
+    unsigned = jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")
+    bits = lax.bitcast_convert_type(leaf, unsigned)
+    if leaf.dtype.itemsize == 8:
+        low = bits & jnp.uint64(0xFFFFFFFF)
+        return jnp.stack([low, bits >> jnp.uint64(32)]).astype(jnp.uint32)
+    return bits.astype(jnp.uint32)

@@ -1,0 +1,29 @@
+"""Arrays between the devices and the host."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def is_key(leaf: Any) -> bool:
+    """Whether a leaf is an array of typed PRNG keys."""
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def map_key_data(function: Callable[[Any], Any], leaf: Any) -> Any:
+    """Applies `function` to a leaf, reaching through typed PRNG keys to the words they hold.
+
+    NumPy knows no typed keys: what moves arrays through the host works on the words, which carry
+    one trailing axis more than the keys do.
+    """
+    if is_key(leaf):
+        words = function(jax.random.key_data(leaf))
+        return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
+    return function(leaf)
+
+
+def to_host(leaf: Any) -> Any:
+    """Returns a leaf as a NumPy array that no device buffer backs (typed keys stay typed)."""
+    return map_key_data(lambda words: np.array(words), leaf)

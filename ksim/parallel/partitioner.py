@@ -1,0 +1,98 @@
+"""The contract of a partitioner: one per-device program, several ways to run it."""
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import jax
+
+from ksim.config.concerns import check_divides
+
+Tree = TypeVar("Tree")
+
+
+class Placement(enum.Enum):
+    """How an argument or a result of a per-device program lies on the devices."""
+
+    REPLICATED = "replicated"
+    """Every device holds the same values."""
+    SHARDED = "sharded"
+    """The leading axis is split over the devices, in the order of the global ids."""
+
+
+class Partitioner(ABC):
+    """Runs a per-device program on the devices of a run.
+
+    A per-device program is a function over the environments of *one* device. It averages over
+    devices with named-axis collectives (`jax.lax.pmean(x, partitioner.axis_name)`), and it never
+    asks how many devices there are. Arrays given to and returned by a partitioned program are in
+    the partitioner's own layout: make them with `replicate_state` and `shard_environments`, read
+    them with `unreplicate_state` and `gather_environments`.
+    """
+
+    def __init__(self, devices: Sequence[jax.Device], axis_name: str) -> None:
+        if not devices:
+            raise ValueError("A partitioner needs at least one device.")
+        self.devices = tuple(devices)
+        self.axis_name = axis_name
+
+    @property
+    def num_devices(self) -> int:
+        """How many devices the program runs on."""
+        return len(self.devices)
+
+    @abstractmethod
+    def partition(
+        self,
+        function: Callable[..., Any],
+        inputs: Sequence[Placement],
+        outputs: Placement | Sequence[Placement],
+        donate: Sequence[int] = (),
+    ) -> Any:
+        """Compiles a per-device program for all devices.
+
+        Args:
+          function: the program; positional arguments only. Within it the axis `axis_name` is bound.
+          inputs: the placement of each argument.
+          outputs: the placement of the result, or of each element of a tuple of results.
+          donate: the arguments whose memory the results may reuse; they are deleted by the call.
+
+        Returns:
+          A jitted function of the same arguments (with `.lower` for ahead-of-time compilation).
+        """
+
+    @abstractmethod
+    def replicate_state(self, tree: Tree) -> Tree:
+        """Copies a pytree of arrays to every device. The input stays valid."""
+
+    @abstractmethod
+    def shard_environments(self, tree: Tree) -> Tree:
+        """Splits arrays `[num_envs, ...]` over the devices by their leading axis.
+
+        Raises:
+          ConfigError: if a leading axis is not divisible by the number of devices.
+        """
+
+    @abstractmethod
+    def unreplicate_state(self, tree: Tree) -> Tree:
+        """Returns one copy of replicated arrays, as NumPy arrays (or typed keys) on the host."""
+
+    @abstractmethod
+    def gather_environments(self, tree: Tree) -> Tree:
+        """Returns sharded arrays in the global layout `[num_envs, ...]`, on the host."""
+
+    @abstractmethod
+    def gather_steps(self, tree: Tree) -> Tree:
+        """Returns sharded results `[T, num_envs / num_devices, ...]`, time first, on the host.
+
+        The program of each device returned its own environments; here they are side by side again,
+        `[T, num_envs, ...]`, in the order of their ids.
+        """
+
+    def check_divisible(self, tree: Any) -> None:
+        """Raises ConfigError if a leading axis of `tree` does not split evenly over the devices."""
+        for leaf in jax.tree.leaves(tree):
+            check_divides(
+                "Number of environments", "num_envs", leaf.shape[0], self.num_devices
+            )
