@@ -1,0 +1,21 @@
+"""MJCF models, the joint index, and physics engines. Knows MuJoCo; knows no learning."""
+
+from ksim.physics.data import PhysicsData
+from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.joints import FreeJoint, JointIndex, JointSelection
+from ksim.physics.mjx_engine import MjxEngine
+from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
+
+__all__ = [
+    "EpisodeStart",
+    "FreeJoint",
+    "JointIndex",
+    "JointSelection",
+    "MjxEngine",
+    "ModelFields",
+    "PhysicsData",
+    "PhysicsEngine",
+    "PhysicsModel",
+    "asset_path",
+    "load_mjcf",
+]

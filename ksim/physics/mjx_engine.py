@@ -1,0 +1,143 @@
+"""MuJoCo's physics in JAX."""
+
+import contextlib
+import io
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from ksim.config import unknown_name_message
+from ksim.physics.data import PhysicsData
+from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.model import PhysicsModel
+
+with contextlib.redirect_stdout(io.StringIO()):
+    # MJX prints a line for each optional package (warp) that is not installed.
+    from mujoco import mjx
+
+
+class MjxEngine(PhysicsEngine):
+    """MJX, the JAX implementation of MuJoCo."""
+
+    def __init__(self, model: PhysicsModel) -> None:
+        check_supported(model.mj_model)
+        self._num_substeps = model.num_substeps
+        # Host arrays: a program that closes over them may run on any device.
+        self._model = _to_numpy(mjx.put_model(model.mj_model))
+        self._initial_data = _default_data(model.mj_model)
+        self._is_acceleration_sensor = _acceleration_sensor_mask(model.mj_model)
+
+    def initial_data(self) -> PhysicsData:
+        """See `PhysicsEngine.initial_data`."""
+        return self._initial_data
+
+    def model_fields(self, names: tuple[str, ...]) -> ModelFields:
+        """See `PhysicsEngine.model_fields`."""
+        return {name: self._model_field(name) for name in names}
+
+    def _model_field(self, name: str) -> Array:
+        value = getattr(self._model, name, None)
+        if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
+            known = [field for field in vars(self._model) if not field.startswith("_")]
+            message = unknown_name_message(name, known, kind="model field")
+            raise KeyError(f"MjxEngine(field={name!r}): {message}")
+        return value
+
+    def step(
+        self,
+        fields: ModelFields,
+        data: PhysicsData,
+        ctrl: Float[Array, "nu"],
+        start: EpisodeStart,
+        is_reset: Bool[Array, ""],
+    ) -> PhysicsData:
+        """See `PhysicsEngine.step`."""
+        # Constants of the program that is being traced, on whichever device it will run.
+        model = jax.tree.map(jnp.asarray, self._model).tree_replace(dict(fields))
+
+        def substep(index: Array, data: Any) -> Any:
+            data = _integrate(model, data)
+            is_start = is_reset & (index == self._num_substeps - 1)
+            data = self._start_where(is_start, data, start)
+            return _update_positions_and_velocities(model, data)
+
+        return lax.fori_loop(0, self._num_substeps, substep, data.replace(ctrl=ctrl))
+
+    def _start_where(self, is_start: Bool[Array, ""], data: Any, start: EpisodeStart) -> Any:
+        """Replaces the state where an episode starts, and clears what the last one left behind."""
+
+        def unless_start(value: Array) -> Array:
+            return jnp.where(is_start, jnp.zeros_like(value), value)
+
+        is_stale = is_start & self._is_acceleration_sensor
+        return data.replace(
+            time=unless_start(data.time),
+            qpos=jnp.where(is_start, start.qpos, data.qpos),
+            qvel=jnp.where(is_start, start.qvel, data.qvel),
+            act=unless_start(data.act),
+            qacc=unless_start(data.qacc),
+            qacc_warmstart=unless_start(data.qacc_warmstart),
+            actuator_force=unless_start(data.actuator_force),
+            qfrc_actuator=unless_start(data.qfrc_actuator),
+            sensordata=jnp.where(is_stale, 0.0, data.sensordata),
+        )
+
+
+def _integrate(model: Any, data: Any) -> Any:
+    """Computes forces and accelerations, and advances the state by one physics step."""
+    data = mjx.fwd_actuation(model, data)
+    data = mjx.fwd_acceleration(model, data)
+    if data._impl.efc_J.size:
+        data = mjx.solve(model, data)
+    else:
+        data = data.replace(qacc=data.qacc_smooth)
+    data = mjx.sensor_acc(model, data)
+    if model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER:
+        return mjx.euler(model, data)
+    return mjx.implicit(model, data)
+
+
+def _update_positions_and_velocities(model: Any, data: Any) -> Any:
+    """Computes what depends on positions and velocities, sensors included."""
+    data = mjx.fwd_position(model, data)
+    data = mjx.sensor_pos(model, data)
+    data = mjx.fwd_velocity(model, data)
+    return mjx.sensor_vel(model, data)
+
+
+def check_supported(mj_model: mujoco.MjModel) -> None:
+    """Raises ValueError if the integrator is one that this engine does not run."""
+    supported = (mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_IMPLICITFAST)
+    integrator = mujoco.mjtIntegrator(mj_model.opt.integrator)
+    if integrator not in supported:
+        raise ValueError(
+            f"The MJX engine runs the Euler and implicitfast integrators, found {integrator.name}."
+            ' Write <option integrator="Euler"/> in the MJCF.'
+        )
+
+
+def _default_data(mj_model: mujoco.MjModel) -> Any:
+    """Returns the data of the model's default state, computed by native MuJoCo."""
+    data = mujoco.MjData(mj_model)
+    mujoco.mj_forward(mj_model, data)
+    return _to_numpy(mjx.put_data(mj_model, data))
+
+
+def _acceleration_sensor_mask(mj_model: mujoco.MjModel) -> np.ndarray:
+    """Returns `[nsensordata]` which values are computed in the acceleration stage."""
+    mask = np.zeros(mj_model.nsensordata, dtype=bool)
+    for sensor_id in range(mj_model.nsensor):
+        stage = mujoco.mjtStage(mj_model.sensor_needstage[sensor_id])
+        if stage == mujoco.mjtStage.mjSTAGE_ACC:
+            start = mj_model.sensor_adr[sensor_id]
+            mask[start : start + mj_model.sensor_dim[sensor_id]] = True
+    return mask
+
+
+def _to_numpy(tree: Any) -> Any:
+    return jax.tree.map(np.asarray, tree)
