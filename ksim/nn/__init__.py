@@ -1,0 +1,30 @@
+"""Distributions, the observation normalizer and actor-critic networks. Knows no environment."""
+
+from ksim.nn.action_head import ActionHead, CategoricalHead, NormalHead
+from ksim.nn.actor_critic import ActorCritic
+from ksim.nn.distribution import Categorical, Distribution, Normal, TanhNormal
+from ksim.nn.model import BoundModel, Model, ModelDefinition, ModelOutput, bind, unroll
+from ksim.nn.network import GRU, MLP, Network, activation_function
+from ksim.nn.normalizer import RunningMoments
+
+__all__ = [
+    "GRU",
+    "MLP",
+    "ActionHead",
+    "ActorCritic",
+    "BoundModel",
+    "Categorical",
+    "CategoricalHead",
+    "Distribution",
+    "Model",
+    "ModelDefinition",
+    "ModelOutput",
+    "Network",
+    "Normal",
+    "NormalHead",
+    "RunningMoments",
+    "TanhNormal",
+    "activation_function",
+    "bind",
+    "unroll",
+]

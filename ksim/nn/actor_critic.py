@@ -1,0 +1,219 @@
+"""An actor and a critic, each with its own network and its own observations."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from ksim.config import unknown_name_message
+from ksim.nn.action_head import ActionHead, CategoricalHead, NormalHead
+from ksim.nn.model import ModelDefinition, ModelOutput
+from ksim.nn.network import GRU, MLP, Network
+
+_DISTRIBUTIONS = ("normal", "tanh_normal", "categorical")
+_NETWORKS = ("mlp", "gru")
+
+
+@dataclasses.dataclass(frozen=True)
+class ActorCritic(ModelDefinition):
+    """Two networks that share nothing; the critic may see what the actor cannot (asymmetric).
+
+    Attributes:
+      actor: network from the actor's observations to `head.num_outputs` numbers.
+      critic: network from the critic's observations to 1 number.
+      head: turns the actor's output into a distribution.
+      actor_observations: names of what the actor sees, flattened and joined in this order.
+      critic_observations: names of what the critic sees, likewise.
+      observation_shapes: `(name, shape)` of each observation of one environment.
+
+    Raises:
+      ValueError: if a network sees nothing.
+      KeyError: if there is no observation of a name.
+    """
+
+    actor: Network
+    critic: Network
+    head: ActionHead
+    actor_observations: tuple[str, ...]
+    critic_observations: tuple[str, ...]
+    observation_shapes: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __post_init__(self) -> None:
+        shapes = dict(self.observation_shapes)
+        for option in ("actor_observations", "critic_observations"):
+            names = getattr(self, option)
+            if not names:
+                raise ValueError(
+                    f"ActorCritic({option}=()): name at least one of {', '.join(shapes)}."
+                )
+            for name in names:
+                if name not in shapes:
+                    raise KeyError(
+                        f"ActorCritic({option}={names}): {_no_observation(name, shapes)}"
+                    )
+
+    @classmethod
+    def create(
+        cls,
+        observation_shapes: Mapping[str, tuple[int, ...]],
+        action_size: int,
+        *,
+        distribution: str = "normal",
+        network: str = "mlp",
+        hidden_sizes: Iterable[int] = (256, 256),
+        activation: str = "elu",
+        actor_observations: Iterable[str] | None = None,
+        critic_observations: Iterable[str] | None = None,
+        init_std: float = 1.0,
+        is_std_state_dependent: bool = False,
+    ) -> "ActorCritic":
+        """Returns an actor and a critic of the same size.
+
+        Args:
+          observation_shapes: shape of each observation of one environment.
+          action_size: number of action components, or of choices if `categorical`.
+          distribution: `normal`, `tanh_normal` or `categorical`.
+          network: `mlp` or `gru`.
+          hidden_sizes: width of each hidden layer; a `gru`'s are all of one width.
+          activation: of an `mlp`; a `gru` has its own.
+          actor_observations: what the actor sees; all, in alphabetical order, if not given.
+          critic_observations: what the critic sees; all, likewise.
+          init_std: standard deviation of normal distributions at the start.
+          is_std_state_dependent: whether the actor puts out standard deviations too.
+
+        Raises:
+          ValueError: if an option has none of the values above.
+          KeyError: if there is no observation of a name.
+        """
+        everything = sorted(observation_shapes)
+        head = _head(distribution, action_size, init_std, is_std_state_dependent)
+        sizes = tuple(hidden_sizes)
+        return cls(
+            actor=_network(network, sizes, head.num_outputs, activation, output_scale=0.01),
+            critic=_network(network, sizes, 1, activation, output_scale=1.0),
+            head=head,
+            actor_observations=tuple(
+                everything if actor_observations is None else actor_observations
+            ),
+            critic_observations=tuple(
+                everything if critic_observations is None else critic_observations
+            ),
+            observation_shapes=tuple(
+                (name, tuple(observation_shapes[name])) for name in everything
+            ),
+        )
+
+    def init(self, key: Key[Array, ""]) -> dict[str, PyTree]:
+        """Returns new parameters: `{"actor": ..., "critic": ..., "head": ...}`.
+
+        Raises:
+          ValueError: if a network's output has not the size that is needed.
+        """
+        actor_key, critic_key = jax.random.split(key)
+        return {
+            "actor": self._init(
+                self.actor, actor_key, self.actor_observations, self.head.num_outputs
+            ),
+            "critic": self._init(self.critic, critic_key, self.critic_observations, 1),
+            "head": self.head.init(),
+        }
+
+    def apply(
+        self, params: PyTree[Array], observations: Mapping[str, Array], carry: PyTree
+    ) -> ModelOutput:
+        """Returns the action distribution and the value of one environment.
+
+        Raises:
+          KeyError: if an observation is missing.
+          ValueError: if an observation has not the shape it had when the model was made.
+        """
+        actor_carry, critic_carry = carry or ((), ())
+        outputs, actor_carry = self.actor.apply(
+            {"params": params["actor"]},
+            self._joined(observations, self.actor_observations),
+            actor_carry,
+        )
+        value, critic_carry = self.critic.apply(
+            {"params": params["critic"]},
+            self._joined(observations, self.critic_observations),
+            critic_carry,
+        )
+        distribution = self.head(params["head"], outputs)
+        return ModelOutput(distribution, value[0], _pair(actor_carry, critic_carry))
+
+    def initial_carry(self) -> PyTree:
+        """Returns `(actor's, critic's)` memory at the start of an episode; `()` if none."""
+        return _pair(self.actor.initial_carry(), self.critic.initial_carry())
+
+    def _init(
+        self, network: Network, key: Key[Array, ""], names: tuple[str, ...], output_size: int
+    ) -> PyTree[Array]:
+        x = self._joined({name: jnp.zeros(shape) for name, shape in self.observation_shapes}, names)
+        (output, _), variables = network.init_with_output(key, x, network.initial_carry())
+        if output.shape != (output_size,):
+            raise ValueError(
+                f"ActorCritic: {network} puts out {output.shape}, where ({output_size},) is needed:"
+                f" set its output_size to {output_size}."
+            )
+        return variables["params"]
+
+    def _joined(
+        self, observations: Mapping[str, Array], names: tuple[str, ...]
+    ) -> Float[Array, "num_inputs"]:
+        shapes = dict(self.observation_shapes)
+        for name in names:
+            if name not in observations:
+                raise KeyError(f"ActorCritic: {_no_observation(name, observations)}")
+            if observations[name].shape != shapes[name]:
+                raise ValueError(
+                    f'ActorCritic: observation "{name}" must have shape {shapes[name]}, found'
+                    f" {observations[name].shape}. A model sees one environment at one time: use"
+                    " jax.vmap for more."
+                )
+        return jnp.concatenate([observations[name].ravel().astype(jnp.float32) for name in names])
+
+
+def _pair(actor_carry: PyTree, critic_carry: PyTree) -> PyTree:
+    pair = (actor_carry, critic_carry)
+    return pair if jax.tree.leaves(pair) else ()
+
+
+def _head(
+    distribution: str, action_size: int, init_std: float, is_std_state_dependent: bool
+) -> ActionHead:
+    if distribution == "categorical":
+        return CategoricalHead(action_size)
+    if distribution not in _DISTRIBUTIONS:
+        raise ValueError(_no_choice("distribution", distribution, _DISTRIBUTIONS))
+    return NormalHead(
+        action_size,
+        init_std,
+        is_squashed=distribution == "tanh_normal",
+        is_std_state_dependent=is_std_state_dependent,
+    )
+
+
+def _network(
+    kind: str, hidden_sizes: tuple[int, ...], output_size: int, activation: str, output_scale: float
+) -> Network:
+    if kind == "mlp":
+        return MLP(hidden_sizes, output_size, activation, output_scale)
+    if kind != "gru":
+        raise ValueError(_no_choice("network", kind, _NETWORKS))
+    if len(set(hidden_sizes)) != 1:
+        raise ValueError(
+            f'ActorCritic(network="gru", hidden_sizes={hidden_sizes}): the layers of a GRU are all'
+            " of one width. Write hidden_sizes=(256, 256) for two layers of 256."
+        )
+    return GRU(hidden_sizes[0], len(hidden_sizes), output_size, output_scale)
+
+
+def _no_observation(name: str, known: Iterable[str]) -> str:
+    return unknown_name_message(name, known, kind="observation", place="in the environment")
+
+
+def _no_choice(option: str, choice: str, choices: tuple[str, ...]) -> str:
+    message = unknown_name_message(choice, choices, kind=option, place="in ksim")
+    return f'ActorCritic({option}="{choice}"): {message}'

@@ -1,0 +1,155 @@
+"""Feed-forward and recurrent networks with one calling convention."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, PyTree
+
+from ksim.config import unknown_name_message
+from ksim.nn.orthogonal import orthogonal
+
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "leaky_relu": jax.nn.leaky_relu,
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+    "tanh": jnp.tanh,
+}
+
+
+def activation_function(name: str) -> Callable[[Array], Array]:
+    """Returns an activation function by its name.
+
+    Raises:
+      ValueError: if there is none of that name.
+    """
+    if name not in _ACTIVATIONS:
+        message = unknown_name_message(name, _ACTIVATIONS, kind="activation", place="in ksim")
+        raise ValueError(f'activation="{name}": {message}')
+    return _ACTIVATIONS[name]
+
+
+class Network(nn.Module):
+    """A Linen module from a vector and a memory to a vector and the next memory.
+
+    All weights start orthogonal, all biases 0.
+    """
+
+    @abstractmethod
+    def __call__(
+        self, x: Float[Array, "num_inputs"], carry: PyTree
+    ) -> tuple[Float[Array, "output_size"], PyTree]:
+        """Returns the output and the memory for the next call."""
+
+    @abstractmethod
+    def initial_carry(self) -> PyTree:
+        """Returns the memory at the start of an episode, which has no leaves if there is none."""
+
+
+class MLP(Network):
+    """Dense layers with an activation between them; no memory.
+
+    Attributes:
+      hidden_sizes: width of each hidden layer, > 0; `()` makes a linear map.
+      output_size: width of the output, > 0.
+      activation: name of the activation function.
+      output_scale: gain of the last layer's initial weights: small for an actor, so that its first
+        actions are near zero whatever it observes.
+
+    Raises:
+      ValueError: if a size is not positive or the activation is unknown.
+    """
+
+    hidden_sizes: tuple[int, ...]
+    output_size: int
+    activation: str = "elu"
+    output_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_positive(self, hidden_sizes=self.hidden_sizes, output_size=(self.output_size,))
+        activation_function(self.activation)
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "num_inputs"], carry: PyTree
+    ) -> tuple[Float[Array, "output_size"], PyTree]:
+        """Returns the output, and `carry` as it is."""
+        for i, size in enumerate(self.hidden_sizes):
+            x = _dense(size, math.sqrt(2), f"hidden_{i}")(x)
+            x = activation_function(self.activation)(x)
+        return _dense(self.output_size, self.output_scale, "output")(x), carry
+
+    def initial_carry(self) -> tuple[()]:
+        """Returns `()`."""
+        return ()
+
+
+class GRU(Network):
+    """Layers of gated recurrent units, and a dense layer; the memory is each layer's state.
+
+    Attributes:
+      hidden_size: width of each recurrent layer, > 0.
+      num_layers: number of recurrent layers, > 0.
+      output_size: width of the output, > 0.
+      output_scale: gain of the last layer's initial weights, as of an `MLP`.
+
+    Raises:
+      ValueError: if a size is not positive.
+
+    Reference:
+      Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder",
+      arXiv:1406.1078.
+    """
+
+    hidden_size: int
+    num_layers: int
+    output_size: int
+    output_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_positive(
+            self,
+            hidden_size=(self.hidden_size,),
+            num_layers=(self.num_layers,),
+            output_size=(self.output_size,),
+        )
+        super().__post_init__()
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "num_inputs"], carry: tuple[Float[Array, "hidden_size"], ...]
+    ) -> tuple[Float[Array, "output_size"], tuple[Float[Array, "hidden_size"], ...]]:
+        """Returns the output and the new state of each layer."""
+        states = []
+        for i, state in zip(range(self.num_layers), carry, strict=True):
+            cell = nn.GRUCell(
+                self.hidden_size,
+                kernel_init=orthogonal(),
+                recurrent_kernel_init=orthogonal(),
+                name=f"hidden_{i}",
+            )
+            state, x = cell(state, x)
+            states.append(state)
+        return _dense(self.output_size, self.output_scale, "output")(x), tuple(states)
+
+    def initial_carry(self) -> tuple[Float[Array, "hidden_size"], ...]:
+        """Returns zeros, `[hidden_size]` for each layer."""
+        return tuple(jnp.zeros(self.hidden_size) for _ in range(self.num_layers))
+
+
+def _dense(size: int, scale: float, name: str) -> nn.Dense:
+    return nn.Dense(size, kernel_init=orthogonal(scale), name=name)
+
+
+def _check_positive(network: Network, **sizes: tuple[int, ...]) -> None:
+    for name, values in sizes.items():
+        if any(value < 1 for value in values):
+            raise ValueError(
+                f"{type(network).__name__}({name}={getattr(network, name)}): a size is at least 1."
+            )

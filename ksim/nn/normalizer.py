@@ -1,0 +1,136 @@
+"""Running mean and variance of observations, the same on every device."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from flax import struct
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+MAX_COUNT = 1e8
+"""What all older samples together weigh at most, in samples.
+
+The first samples of a run come from a policy that falls at once, and should not weigh forever:
+beyond this count, old data fade exponentially, by a factor e every `MAX_COUNT` samples.
+"""
+
+CLIP = 10.0
+"""Normalized observations are kept within this many standard deviations of the mean."""
+
+EPSILON = 1e-4
+"""Added to the variance: an observation that never varies is divided by 0.01, not by 0."""
+
+
+@struct.dataclass
+class RunningMoments:
+    """Mean and variance of everything observed so far, by the name of the observation.
+
+    Attributes:
+      count: `[]` weight of the samples seen, at most `MAX_COUNT`.
+      mean: `{name: [*shape]}`.
+      variance: `{name: [*shape]}`, of the population (divided by the count, not by count - 1).
+    """
+
+    count: Float[Array, ""]
+    mean: dict[str, Float[Array, "..."]]
+    variance: dict[str, Float[Array, "..."]]
+
+    @classmethod
+    def create(cls, shapes: Mapping[str, tuple[int, ...]]) -> "RunningMoments":
+        """Returns moments that have seen nothing: count 0, mean 0, variance 1.
+
+        Args:
+          shapes: shape of every observation to normalize, without batch axes.
+        """
+        return cls(
+            count=jnp.zeros(()),
+            mean={name: jnp.zeros(shape) for name, shape in shapes.items()},
+            variance={name: jnp.ones(shape) for name, shape in shapes.items()},
+        )
+
+    def normalize(self, observations: Mapping[str, Array]) -> dict[str, Array]:
+        """Returns (x - mean) / sqrt(variance + EPSILON), within `CLIP` of 0.
+
+        Args:
+          observations: `{name: [..., *shape]}`; those without moments are returned as they are.
+
+        Raises:
+          KeyError: if an observation that has moments is missing.
+        """
+        return dict(observations) | {
+            name: self._normalize(name, _find(name, observations)) for name in self.mean
+        }
+
+    def update(
+        self,
+        observations: Mapping[str, Array],
+        weights: Float[Array, "*batch"] | Bool[Array, "*batch"],
+        axis_name: str | None = None,
+    ) -> "RunningMoments":
+        """Returns the moments of the old data and of a batch together.
+
+        The batch is reduced over its axes and over the devices in two passes, first its mean, then
+        the squared deviations from it. The result is the same on every device, and the same for
+        any number of devices up to rounding. A sample of weight 0 counts for nothing, even if it
+        is not a number; a batch of total weight 0 changes nothing.
+
+        Args:
+          observations: `{name: [*batch, *shape]}`; those without moments are ignored.
+          weights: `[*batch]` weight of each sample, >= 0.
+          axis_name: the device axis, inside a mapped function.
+
+        Raises:
+          KeyError: if an observation that has moments is missing.
+
+        Reference:
+          Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", The
+          American Statistician 37(3).
+        """
+        weights = weights.astype(jnp.float32).ravel()
+        batch_count = _sum_over_devices(jnp.sum(weights), axis_name)
+        divisor = jnp.where(batch_count > 0, batch_count, 1)
+        count = self.count + batch_count
+        fraction = batch_count / jnp.where(count > 0, count, 1)
+
+        def batch_mean(samples: Float[Array, "n ..."]) -> Float[Array, "..."]:
+            total = jnp.tensordot(weights, samples, axes=1, precision=lax.Precision.HIGHEST)
+            return _sum_over_devices(total, axis_name) / divisor
+
+        mean, variance = {}, {}
+        for name, old_mean in self.mean.items():
+            # Measured from the old mean, so that sums keep their precision far from the origin.
+            deviations = _deviations(_find(name, observations), old_mean, weights)
+            shift = batch_mean(deviations)
+            spread = batch_mean((deviations - shift[None]) ** 2)
+            mean[name] = old_mean + fraction * shift
+            variance[name] = (1 - fraction) * (self.variance[name] + fraction * shift**2) + (
+                fraction * spread
+            )
+        return RunningMoments(jnp.minimum(count, MAX_COUNT), mean, variance)
+
+    def _normalize(self, name: str, observation: Array) -> Float[Array, "..."]:
+        mean = jnp.broadcast_to(self.mean[name], observation.shape)
+        scale = jnp.broadcast_to(lax.rsqrt(self.variance[name] + EPSILON), observation.shape)
+        return jnp.clip((observation - mean) * scale, -CLIP, CLIP)
+
+
+def _find(name: str, observations: Mapping[str, Array]) -> Array:
+    if name not in observations:
+        raise KeyError(
+            f'RunningMoments: observation "{name}" has moments but is missing.'
+            f" Observations: {', '.join(observations)}."
+        )
+    return observations[name]
+
+
+def _deviations(
+    observation: Array, mean: Float[Array, "..."], weights: Float[Array, "n"]
+) -> Float[Array, "n ..."]:
+    """Returns the samples minus `mean`, batch axes flattened, and 0 where the weight is 0."""
+    samples = observation.reshape(weights.size, *mean.shape)
+    is_counted = (weights > 0).reshape(weights.size, *(1 for _ in mean.shape))
+    return jnp.where(is_counted, samples - mean[None], 0)
+
+
+def _sum_over_devices(value: Float[Array, "..."], axis_name: str | None) -> Float[Array, "..."]:
+    return value if axis_name is None else lax.psum(value, axis_name)
