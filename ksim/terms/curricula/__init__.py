@@ -1,0 +1,14 @@
+"""Curricula: how hard the task is."""
+
+from ksim.terms.curricula.base import Curriculum, TrainingProgress
+from ksim.terms.curricula.constant import ConstantCurriculum
+from ksim.terms.curricula.episode_length import EpisodeLengthCurriculum
+from ksim.terms.curricula.linear import LinearCurriculum
+
+__all__ = [
+    "ConstantCurriculum",
+    "Curriculum",
+    "EpisodeLengthCurriculum",
+    "LinearCurriculum",
+    "TrainingProgress",
+]

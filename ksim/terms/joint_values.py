@@ -1,0 +1,85 @@
+"""Numbers for joints, given by name, by pattern or by keyframe."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+
+from ksim.config import unknown_name_message
+from ksim.physics import JointSelection, PhysicsModel
+
+JointValues = float | Mapping[str, float]
+"""One number for all joints, or numbers by joint name or pattern, as `{"*_knee": 200.0}`."""
+
+Pose = str | Mapping[str, float] | None
+"""Joint positions: the name of a keyframe, or numbers by joint name or pattern (other joints at
+the model's own position), or `None` for the model's own position, `qpos0`."""
+
+
+def resolve_joint_values(
+    values: JointValues, joints: tuple[str, ...], asked_by: str, argument: str
+) -> tuple[float, ...]:
+    """Returns one number for each joint.
+
+    A joint's own name goes before a pattern, and an earlier pattern before a later one. In a
+    pattern, `*` stands for any letters, as in a shell.
+
+    Args:
+      values: a number, or a dictionary that gives a number to every joint.
+      joints: the joints' names.
+      asked_by: the class that asks, for the error message, as `PositionActuators`.
+      argument: the argument that gave the numbers, for the error message, as `kp`.
+
+    Raises:
+      KeyError: if a name or pattern fits no joint, or a joint gets no number.
+    """
+    if not isinstance(values, Mapping):
+        return (float(values),) * len(joints)
+    matches = _match(values, joints, asked_by, argument)
+    for joint in joints:
+        if joint not in matches:
+            raise KeyError(
+                f"{asked_by}({argument}={{...}}): joint {joint!r} gets no number."
+                f" Add {joint!r}: ..., or '*': ... for all other joints."
+            )
+    return tuple(matches[joint] for joint in joints)
+
+
+def resolve_pose(
+    model: PhysicsModel, joints: JointSelection, default_positions: Pose, asked_by: str
+) -> tuple[float, ...]:
+    """Returns the position of each joint in a pose, rad or m.
+
+    Args:
+      model: the model, for its keyframes and its own joint positions.
+      joints: the joints.
+      default_positions: the pose, as `Pose` says; the argument of all terms is called so.
+      asked_by: the class that asks, for the error message.
+
+    Raises:
+      KeyError: if there is no such keyframe, or a name or pattern fits no joint.
+    """
+    qpos = model.mj_model.qpos0
+    if isinstance(default_positions, str):
+        qpos = model.mj_model.key_qpos[model.find("keyframe", default_positions, asked_by)]
+    positions = {
+        name: float(qpos[qpos_id])
+        for name, qpos_id in zip(joints.names, joints.qpos_ids, strict=True)
+    }
+    if isinstance(default_positions, Mapping):
+        positions |= _match(default_positions, joints.names, asked_by, "default_positions")
+    return tuple(positions.values())
+
+
+def _match(
+    values: Mapping[str, float], joints: tuple[str, ...], asked_by: str, argument: str
+) -> dict[str, float]:
+    """Returns the numbers of the joints that a name or a pattern fits."""
+    matches: dict[str, float] = {}
+    for pattern, value in values.items():
+        fitting = [joint for joint in joints if fnmatchcase(joint, pattern)]
+        if not fitting:
+            message = unknown_name_message(pattern, joints, kind="joint")
+            raise KeyError(f"{asked_by}({argument}={{{pattern!r}: ...}}): {message}")
+        for joint in fitting:
+            matches.setdefault(joint, float(value))
+    matches |= {joint: float(values[joint]) for joint in joints if joint in values}
+    return matches

@@ -1,0 +1,76 @@
+"""From the names that a task is written with to what they stand for."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ksim.config import unknown_name_message
+from ksim.physics import PhysicsModel
+from ksim.terms.term import StepState
+
+Names = tuple[str, ...] | list[str]
+"""Names of parts of the model; a single one is written `("left_foot",)`."""
+
+SMALLEST_COMMAND = 0.1
+"""A command shorter than this, in m/s or rad/s, tells the robot to stand."""
+
+
+def find_body(model: PhysicsModel, body: str | None, asked_by: str) -> int:
+    """Returns the id of a body; `None` stands for the floating base.
+
+    Raises:
+      KeyError: if there is no such body.
+      ValueError: if the base is asked for and the model has none.
+    """
+    if body is None:
+        return model.joints.require_base(asked_by).body_id
+    return model.find("body", body, asked_by)
+
+
+def find_all(model: PhysicsModel, kind: str, names: Names, asked_by: str) -> tuple[int, ...]:
+    """Returns the ids of named parts of the model.
+
+    Args:
+      model: the model.
+      kind: `body`, `geom`, `site`, `sensor` or `actuator`.
+      names: their names in the MJCF, at least one.
+      asked_by: the class that asks, for the error message.
+
+    Raises:
+      KeyError: if a name does not exist.
+      ValueError: if no name is given.
+    """
+    if not names:
+        raise ValueError(
+            f"{asked_by}: name at least one {kind}."
+            f" The model has: {', '.join(model.names(kind)) or 'none'}."
+        )
+    return tuple(model.find(kind, name, asked_by) for name in names)
+
+
+def read_command(state: StepState, name: str, asked_by: str) -> Float[Array, "size"]:
+    """Returns the value of a command.
+
+    Raises:
+      KeyError: if the task has no command of this name.
+    """
+    if name not in state.commands:
+        message = unknown_name_message(name, state.commands, kind="command", place="in the task")
+        raise KeyError(f"{asked_by}(command={name!r}): {message}")
+    return state.commands[name]
+
+
+def is_told_to_move(state: StepState, commands: Names, asked_by: str) -> Bool[Array, ""]:
+    """Returns whether one of the commands is longer than `SMALLEST_COMMAND`.
+
+    Args:
+      state: the state to read.
+      commands: names of commands; with none of them the answer is always yes.
+      asked_by: the class that asks, for the error message.
+
+    Raises:
+      KeyError: if the task has no command of such a name.
+    """
+    if not commands:
+        return jnp.ones((), dtype=bool)
+    lengths = [jnp.linalg.norm(read_command(state, name, asked_by)) for name in commands]
+    return jnp.max(jnp.stack(lengths)) > SMALLEST_COMMAND

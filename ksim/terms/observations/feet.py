@@ -1,0 +1,95 @@
+"""Where the feet are and whether they stand."""
+
+import dataclasses
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+
+from ksim.physics import FreeJoint, PhysicsModel
+from ksim.physics.rotation import rotate_inverse
+from ksim.terms.feet import Feet
+from ksim.terms.lookup import Names, find_all
+from ksim.terms.observations.noise import Noise
+from ksim.terms.observations.noisy import NoisyObservation
+from ksim.terms.term import StepState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeetContactObservation(NoisyObservation):
+    """Whether each foot is in contact: `[feet]`, 1 or 0; 0 right after a reset.
+
+    Attributes:
+      feet: the feet.
+    """
+
+    feet: Feet
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        min_contact_force: float = 1.0,
+        noise: Noise | None = None,
+    ) -> "FeetContactObservation":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites with touch sensors.
+          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          noise: noise to add.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if a site has no touch sensor, or the force is not positive.
+        """
+        found = Feet.create(model, feet, cls.__name__, min_contact_force)
+        return cls(feet=found, noise=noise)
+
+    def observe(self, state: StepState) -> Float[Array, "feet"]:
+        """Returns 1 for each foot in contact."""
+        return self.feet.is_in_contact(state.physics).astype(state.physics.qpos.dtype)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeetPositionObservation(NoisyObservation):
+    """Positions of the feet relative to the base, in its frame: `[3 * feet]`, m.
+
+    Attributes:
+      base: the free joint of the base.
+      site_ids: the feet's sites.
+    """
+
+    base: FreeJoint
+    site_ids: tuple[int, ...]
+
+    @classmethod
+    def create(
+        cls, model: PhysicsModel, feet: Names, *, noise: Noise | None = None
+    ) -> "FeetPositionObservation":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites.
+          noise: noise to add.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if the model has no free joint.
+        """
+        return cls(
+            base=model.joints.require_base(cls.__name__),
+            site_ids=find_all(model, "site", feet, cls.__name__),
+            noise=noise,
+        )
+
+    def observe(self, state: StepState) -> Float[Array, "size"]:
+        """Returns x, y, z of the first foot, then of the next."""
+        feet = state.physics.site_xpos[np.array(self.site_ids)]
+        arms = feet - self.base.position(state.physics)[None, :]
+        orientation = self.base.orientation(state.physics)
+        return jax.vmap(rotate_inverse, in_axes=(None, 0))(orientation, arms).reshape(-1)

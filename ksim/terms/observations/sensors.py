@@ -1,0 +1,162 @@
+"""What the MJCF's sensors measure."""
+
+import dataclasses
+
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+
+from ksim.physics import PhysicsModel
+from ksim.terms.lookup import Names, find_all, find_body
+from ksim.terms.observations.noise import Noise
+from ksim.terms.observations.noisy import NoisyObservation
+from ksim.terms.term import StepState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SensorObservation(NoisyObservation):
+    """The values of one sensor: `[size]`, in the sensor's unit.
+
+    Sensors of forces and accelerations (touch, accelerometer, ...) tell of the last substep, and
+    are zero right after a reset.
+
+    Attributes:
+      start: where the values begin in `sensordata`.
+      stop: where they end.
+    """
+
+    start: int
+    stop: int
+
+    @classmethod
+    def create(
+        cls, model: PhysicsModel, sensor: str, *, noise: Noise | None = None
+    ) -> "SensorObservation":
+        """Finds the sensor.
+
+        Args:
+          model: the model.
+          sensor: its name in the MJCF.
+          noise: noise to add.
+
+        Raises:
+          KeyError: if there is no such sensor.
+        """
+        start, stop = model.sensor_slice(sensor, cls.__name__)
+        return cls(start=start, stop=stop, noise=noise)
+
+    def observe(self, state: StepState) -> Float[Array, "size"]:
+        """Returns the sensor's values."""
+        return state.physics.sensordata[self.start : self.stop]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GyroObservation(NoisyObservation):
+    """Angular velocity that a gyro measures, in its site's frame: `[3]`, rad/s.
+
+    Attributes:
+      start: where the values begin in `sensordata`.
+    """
+
+    start: int
+
+    @classmethod
+    def create(
+        cls, model: PhysicsModel, sensor: str, *, noise: Noise | None = None
+    ) -> "GyroObservation":
+        """Finds the gyro.
+
+        Args:
+          model: the model.
+          sensor: its name in the MJCF.
+          noise: noise to add.
+
+        Raises:
+          KeyError: if there is no such sensor.
+          ValueError: if it is not a gyro.
+        """
+        sensor_id = model.find("sensor", sensor, cls.__name__)
+        kind = mujoco.mjtSensor(model.mj_model.sensor_type[sensor_id])
+        if kind != mujoco.mjtSensor.mjSENS_GYRO:
+            raise ValueError(
+                f"{cls.__name__}(sensor={sensor!r}): this sensor is of the type {kind.name}."
+                ' Write <gyro site="..."/> in the MJCF, or use SensorObservation.'
+            )
+        return cls(start=int(model.mj_model.sensor_adr[sensor_id]), noise=noise)
+
+    def observe(self, state: StepState) -> Float[Array, "3"]:
+        """Returns the angular velocity."""
+        return state.physics.sensordata[self.start : self.start + 3]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProjectedGravityObservation(NoisyObservation):
+    """Direction of gravity in the frame of a body: `[3]`, unit vector; `(0, 0, -1)` if upright.
+
+    What an IMU at rest measures, up to sign and length; it tells the tilt and not the heading.
+
+    Attributes:
+      body_id: the body.
+    """
+
+    body_id: int
+
+    @classmethod
+    def create(
+        cls, model: PhysicsModel, body: str | None = None, *, noise: Noise | None = None
+    ) -> "ProjectedGravityObservation":
+        """Finds the body.
+
+        Args:
+          model: the model.
+          body: its name; `None` for the floating base.
+          noise: noise to add.
+
+        Raises:
+          KeyError: if there is no such body.
+          ValueError: if the base is asked for and the model has none.
+        """
+        return cls(body_id=find_body(model, body, cls.__name__), noise=noise)
+
+    def observe(self, state: StepState) -> Float[Array, "3"]:
+        """Returns R^T (0, 0, -1)."""
+        return -state.physics.xmat[self.body_id, 2]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActuatorForceObservation(NoisyObservation):
+    """Forces of actuators in the last substep: `[actuators]`, N m (N); zero after a reset.
+
+    Attributes:
+      actuator_ids: the actuators.
+    """
+
+    actuator_ids: tuple[int, ...]
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        actuators: Names | None = None,
+        *,
+        noise: Noise | None = None,
+    ) -> "ActuatorForceObservation":
+        """Finds the actuators.
+
+        Args:
+          model: the model.
+          actuators: their names; `None` for all.
+          noise: noise to add.
+
+        Raises:
+          KeyError: if there is no such actuator.
+        """
+        if actuators is None:
+            actuator_ids = tuple(range(model.mj_model.nu))
+        else:
+            actuator_ids = find_all(model, "actuator", actuators, cls.__name__)
+        return cls(actuator_ids=actuator_ids, noise=noise)
+
+    def observe(self, state: StepState) -> Float[Array, "actuators"]:
+        """Returns the forces."""
+        return state.physics.actuator_force[np.array(self.actuator_ids)]

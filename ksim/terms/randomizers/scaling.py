@@ -1,0 +1,26 @@
+"""Random factors on parts of a model field."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from ksim.terms.checks import Range
+
+
+def draw_factors(key: Key[Array, ""], count: int, scale_range: Range) -> Float[Array, "count"]:
+    """Draws independent factors from a range, uniformly."""
+    lower, upper = scale_range
+    return jax.random.uniform(key, (count,), minval=lower, maxval=upper)
+
+
+def scale_rows(values: Array, rows: tuple[int, ...], factors: Float[Array, "rows"]) -> Array:
+    """Returns a model field with some rows multiplied by a factor each.
+
+    Args:
+      values: `[n]` or `[n, columns]` the field.
+      rows: which rows.
+      factors: `[rows]` one for each.
+    """
+    shape = factors.shape + (1,) * (values.ndim - 1)
+    return jnp.asarray(values).at[np.array(rows)].multiply(factors.reshape(shape))

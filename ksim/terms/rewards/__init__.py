@@ -1,0 +1,34 @@
+"""Rewards: what is worth doing, and what it costs."""
+
+from ksim.terms.rewards.alive import AliveReward
+from ksim.terms.rewards.base import Reward
+from ksim.terms.rewards.base_motion import AngularVelocityXYReward, VerticalVelocityReward
+from ksim.terms.rewards.effort import ActionRateReward, EnergyReward, TorqueReward
+from ksim.terms.rewards.feet import FeetAirTimeReward, FeetSlipReward
+from ksim.terms.rewards.gait import GaitPhaseReward, SingleStanceReward
+from ksim.terms.rewards.joints import JointDeviationReward, JointLimitReward
+from ksim.terms.rewards.posture import BaseHeightReward, UprightReward
+from ksim.terms.rewards.tracking import (
+    AngularVelocityTrackingReward,
+    LinearVelocityTrackingReward,
+)
+
+__all__ = [
+    "ActionRateReward",
+    "AliveReward",
+    "AngularVelocityTrackingReward",
+    "AngularVelocityXYReward",
+    "BaseHeightReward",
+    "EnergyReward",
+    "FeetAirTimeReward",
+    "FeetSlipReward",
+    "GaitPhaseReward",
+    "JointDeviationReward",
+    "JointLimitReward",
+    "LinearVelocityTrackingReward",
+    "Reward",
+    "SingleStanceReward",
+    "TorqueReward",
+    "UprightReward",
+    "VerticalVelocityReward",
+]

@@ -1,0 +1,146 @@
+"""Rewards for how the feet move."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from ksim.physics import PhysicsModel
+from ksim.terms.checks import check_not_negative, check_positive
+from ksim.terms.feet import Feet
+from ksim.terms.lookup import Names, is_told_to_move
+from ksim.terms.rewards.base import Reward
+from ksim.terms.term import Carry, StepState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeetAirTimeReward(Reward):
+    """Rewards long steps: pays for a foot's time in the air when the foot lands.
+
+    r = sum over landing feet of min(t_air, max_air_time) - min_air_time; shorter steps than
+    `min_air_time` cost. Nothing is paid while the robot is told to stand. The memory is the time
+    since each foot left the ground, s.
+
+    Attributes:
+      feet: the feet.
+      ctrl_dt: control time step, s.
+      min_air_time: a step of this time in the air pays nothing, s, >= 0.
+      max_air_time: longer times in the air pay no more, s, above `min_air_time`.
+      commands: names of commands; without one above 0.1 the robot is told to stand. With no names
+        landings always pay.
+
+    Reference:
+      Rudin et al. 2022, arXiv:2109.11978, reward terms of the appendix.
+    """
+
+    feet: Feet
+    ctrl_dt: float
+    min_air_time: float = 0.2
+    max_air_time: float = 0.5
+    commands: tuple[str, ...] = ("linear_velocity",)
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        min_air_time: float = 0.2,
+        max_air_time: float = 0.5,
+        commands: Names = ("linear_velocity",),
+        min_contact_force: float = 1.0,
+        scale: float = 1.0,
+    ) -> "FeetAirTimeReward":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites with touch sensors.
+          min_air_time: a step of this time in the air pays nothing, s, >= 0.
+          max_air_time: longer times in the air pay no more, s, above `min_air_time`.
+          commands: names of commands, one of which must be above 0.1 for landings to pay.
+          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if a site has no touch sensor, or a number is out of bounds.
+        """
+        return cls(
+            feet=Feet.create(model, feet, cls.__name__, min_contact_force),
+            ctrl_dt=model.ctrl_dt,
+            min_air_time=min_air_time,
+            max_air_time=max_air_time,
+            commands=tuple(commands),
+            scale=scale,
+        )
+
+    def __post_init__(self) -> None:
+        check_not_negative(self, "min_air_time", 0.2)
+        check_positive(self, "max_air_time", 0.5)
+        if self.max_air_time <= self.min_air_time:
+            raise ValueError(
+                f"{type(self).__name__}: max_air_time ({self.max_air_time:g} s) must be above"
+                f" min_air_time ({self.min_air_time:g} s)."
+                f" Write max_air_time={self.min_air_time + 0.3:g}, for instance."
+            )
+
+    def init(self, key: Key[Array, ""]) -> Float[Array, "feet"]:
+        """Returns no time in the air: a robot that begins on its feet does not land."""
+        del key
+        return jnp.zeros(len(self.feet))
+
+    def __call__(
+        self, state: StepState, carry: Float[Array, "feet"]
+    ) -> tuple[Float[Array, ""], Float[Array, "feet"]]:
+        """Returns the pay, s; in [-min_air_time, max_air_time - min_air_time] for each foot."""
+        is_in_contact = self.feet.is_in_contact(state.physics)
+        is_landing = is_in_contact & (carry > 0.0)
+        pay = jnp.minimum(carry, self.max_air_time) - self.min_air_time
+        value = jnp.sum(jnp.where(is_landing, pay, 0.0))
+        is_moving = is_told_to_move(state, self.commands, type(self).__name__)
+        air_time = jnp.where(is_in_contact, 0.0, carry + self.ctrl_dt)
+        return jnp.where(is_moving, value, 0.0), air_time
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeetSlipReward(Reward):
+    """Measures how fast feet slide while they stand; a penalty by its default scale of -0.1.
+
+    r = sum over feet in contact of |v_xy|^2, with v the velocity of the foot's site.
+
+    Attributes:
+      feet: the feet.
+    """
+
+    feet: Feet
+    scale: float = -0.1
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        min_contact_force: float = 1.0,
+        scale: float = -0.1,
+    ) -> "FeetSlipReward":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites with touch sensors.
+          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if a site has no touch sensor, or the force is not positive.
+        """
+        return cls(feet=Feet.create(model, feet, cls.__name__, min_contact_force), scale=scale)
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the sum, m^2/s^2, >= 0."""
+        squared_speeds = jnp.sum(self.feet.velocities(state.physics)[:, :2] ** 2, axis=1)
+        is_in_contact = self.feet.is_in_contact(state.physics)
+        return jnp.sum(jnp.where(is_in_contact, squared_speeds, 0.0)), carry

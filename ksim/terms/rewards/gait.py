@@ -1,0 +1,134 @@
+"""Rewards for when the feet stand."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ksim.physics import PhysicsModel
+from ksim.terms.checks import check_fraction, check_positive
+from ksim.terms.feet import Feet
+from ksim.terms.lookup import Names, is_told_to_move
+from ksim.terms.rewards.base import Reward
+from ksim.terms.term import Carry, StepState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SingleStanceReward(Reward):
+    """Rewards standing on one foot while the robot is told to move.
+
+    r = 1 if exactly one foot is in contact and a command is above 0.1, else 0
+
+    Attributes:
+      feet: the feet.
+      commands: names of commands; with no names the robot is always told to move.
+    """
+
+    feet: Feet
+    commands: tuple[str, ...] = ("linear_velocity",)
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        commands: Names = ("linear_velocity",),
+        min_contact_force: float = 1.0,
+        scale: float = 1.0,
+    ) -> "SingleStanceReward":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites with touch sensors.
+          commands: names of commands, one of which must be above 0.1 for a reward.
+          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if a site has no touch sensor, or the force is not positive.
+        """
+        found = Feet.create(model, feet, cls.__name__, min_contact_force)
+        return cls(feet=found, commands=tuple(commands), scale=scale)
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns 1 or 0."""
+        is_single = jnp.sum(self.feet.is_in_contact(state.physics)) == 1
+        is_moving = is_told_to_move(state, self.commands, type(self).__name__)
+        return (is_single & is_moving).astype(state.physics.qpos.dtype), carry
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GaitPhaseReward(Reward):
+    """Rewards feet that stand and swing in turn, by a clock.
+
+    r = share of feet whose contact is as the clock says. Foot i of n has the phase
+    (t / period + i / n) mod 1 and belongs on the ground while its phase is below
+    `stance_fraction`; all feet do while the robot is told to stand.
+
+    Attributes:
+      feet: the feet, in the order in which the clock reaches them last to first.
+      period: duration of one stride (a step of every foot), s, > 0.
+      stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
+      commands: names of commands; with no names the robot is always told to move.
+
+    Reference:
+      Siekmann et al. 2021, "Sim-to-Real Learning of All Common Bipedal Gaits via Periodic Reward
+      Composition", arXiv:2011.01387; here the phases switch at once, without their smoothing.
+    """
+
+    feet: Feet
+    period: float = 0.8
+    stance_fraction: float = 0.6
+    commands: tuple[str, ...] = ("linear_velocity",)
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        period: float = 0.8,
+        stance_fraction: float = 0.6,
+        commands: Names = ("linear_velocity",),
+        min_contact_force: float = 1.0,
+        scale: float = 1.0,
+    ) -> "GaitPhaseReward":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites with touch sensors.
+          period: duration of one stride, s, > 0.
+          stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
+          commands: names of commands, one of which must be above 0.1 for a foot to swing.
+          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if a site has no touch sensor, or a number is out of bounds.
+        """
+        return cls(
+            feet=Feet.create(model, feet, cls.__name__, min_contact_force),
+            period=period,
+            stance_fraction=stance_fraction,
+            commands=tuple(commands),
+            scale=scale,
+        )
+
+    def __post_init__(self) -> None:
+        check_positive(self, "period", 0.8)
+        check_fraction(self, "stance_fraction", 0.6)
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the share, in [0, 1]."""
+        is_in_contact = self.feet.is_in_contact(state.physics)
+        offsets = jnp.asarray(np.arange(len(self.feet)) / len(self.feet), state.time.dtype)
+        phases = jnp.mod(state.time / self.period + offsets, 1.0)
+        is_moving = is_told_to_move(state, self.commands, type(self).__name__)
+        is_stance_due = (phases < self.stance_fraction) | ~is_moving
+        return jnp.mean(is_in_contact == is_stance_due), carry

@@ -1,0 +1,114 @@
+"""Penalties for where the joints are."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ksim.physics import JointSelection, PhysicsModel
+from ksim.terms.checks import check_fraction
+from ksim.terms.joint_values import Pose, resolve_pose
+from ksim.terms.lookup import Names
+from ksim.terms.rewards.base import Reward
+from ksim.terms.term import Carry, StepState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JointDeviationReward(Reward):
+    """Measures how far joints are from a default pose; a penalty by its default scale of -0.1.
+
+    r = sum |q - q_default|
+
+    Attributes:
+      joints: the joints.
+      default_positions: the pose, rad (m for a slide).
+    """
+
+    joints: JointSelection
+    default_positions: tuple[float, ...]
+    scale: float = -0.1
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        joints: Names | None = None,
+        *,
+        default_positions: Pose = None,
+        scale: float = -0.1,
+    ) -> "JointDeviationReward":
+        """Finds the joints.
+
+        Args:
+          model: the model.
+          joints: names of joints; `None` selects all hinges and slides.
+          default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
+            or `None` for the model's own.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if a joint or the keyframe does not exist.
+        """
+        selection = model.joints.select(joints, cls.__name__)
+        positions = resolve_pose(model, selection, default_positions, cls.__name__)
+        return cls(joints=selection, default_positions=positions, scale=scale)
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the sum, rad (m), >= 0."""
+        positions = self.joints.positions(state.physics.qpos)
+        default_positions = jnp.asarray(self.default_positions, positions.dtype)
+        return jnp.sum(jnp.abs(positions - default_positions)), carry
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JointLimitReward(Reward):
+    """Measures how far joints are beyond their soft limits; a penalty by its default scale of -1.
+
+    r = sum max(0, q - upper_soft) + max(0, lower_soft - q). The soft range has the centre of the
+    joint's range and `soft_fraction` of its width; joints without limits do not count.
+
+    Attributes:
+      joints: the joints.
+      soft_fraction: width of the soft range over that of the joint's range, in [0, 1].
+    """
+
+    joints: JointSelection
+    soft_fraction: float = 0.95
+    scale: float = -1.0
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        joints: Names | None = None,
+        *,
+        soft_fraction: float = 0.95,
+        scale: float = -1.0,
+    ) -> "JointLimitReward":
+        """Finds the joints.
+
+        Args:
+          model: the model.
+          joints: names of joints; `None` selects all hinges and slides.
+          soft_fraction: width of the soft range over that of the joint's range, in [0, 1].
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if a joint does not exist.
+          ValueError: if `soft_fraction` is out of bounds.
+        """
+        selection = model.joints.select(joints, cls.__name__)
+        return cls(joints=selection, soft_fraction=soft_fraction, scale=scale)
+
+    def __post_init__(self) -> None:
+        check_fraction(self, "soft_fraction", 0.95)
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the sum, rad (m), >= 0."""
+        lower, upper = np.array(self.joints.lower), np.array(self.joints.upper)
+        margin = np.where(np.isfinite(upper), upper - lower, 0.0) * (1.0 - self.soft_fraction) / 2
+        positions = self.joints.positions(state.physics.qpos)
+        above = positions - jnp.asarray(upper - margin, positions.dtype)
+        below = jnp.asarray(lower + margin, positions.dtype) - positions
+        return jnp.sum(jnp.maximum(above, 0.0) + jnp.maximum(below, 0.0)), carry

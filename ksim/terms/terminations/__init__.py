@@ -1,0 +1,13 @@
+"""Terminations: why an episode ends."""
+
+from ksim.terms.terminations.bad_velocity import BadVelocityTermination
+from ksim.terms.terminations.base import Termination
+from ksim.terms.terminations.fallen import FallenTermination
+from ksim.terms.terminations.time_out import TimeOutTermination
+
+__all__ = [
+    "BadVelocityTermination",
+    "FallenTermination",
+    "Termination",
+    "TimeOutTermination",
+]
