@@ -1,0 +1,148 @@
+"""The contract of an environment: what a user writes for a world of their own."""
+
+import dataclasses
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Key
+
+State = Any
+"""The state of one environment: any pytree of arrays."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContinuousActions:
+    """Actions are vectors of `size` real numbers."""
+
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscreteActions:
+    """Actions are integers `0 .. count - 1`."""
+
+    count: int
+
+
+ActionSpace = ContinuousActions | DiscreteActions
+
+
+@struct.dataclass
+class Timestep:
+    """What an environment returns after a step, beside its state.
+
+    Attributes:
+      observations: what is seen after the step, by name. At the end of an episode these are the
+        true final observations.
+      reward: `[]` reward of the step.
+      is_terminated: `[]` whether the episode ended by a failure (or by reaching its goal): the
+        future holds no more reward.
+      is_truncated: `[]` whether it ended by a time-out: the value of the final observation counts.
+        A step that is both counts as terminated.
+      metrics: `[]` numbers to log by name; the log shows their mean over steps.
+      terminations: `[]` flags by name: why the episode ended. The log shows the share of episodes.
+    """
+
+    observations: dict[str, Array]
+    reward: Float[Array, ""]
+    is_terminated: Bool[Array, ""]
+    is_truncated: Bool[Array, ""]
+    metrics: dict[str, Array] = struct.field(default_factory=dict)
+    terminations: dict[str, Array] = struct.field(default_factory=dict)
+
+
+class Environment(ABC):
+    """A world to act in, one copy of it: the training program vmaps it.
+
+    Subclasses implement `action_space`, `reset` and `step` as pure functions of JAX arrays with
+    shapes and dtypes that do not change; nothing else is needed, and no auto-reset: the training
+    program starts a new episode after one has ended. `ksim.testing.check_environment` tries
+    whether an implementation keeps this contract.
+    """
+
+    ctrl_dt: float = 1.0
+    """Seconds of simulated time in one step; turns episode lengths into seconds."""
+
+    @property
+    @abstractmethod
+    def action_space(self) -> ActionSpace:
+        """What actions look like."""
+
+    @abstractmethod
+    def reset(self, key: Key[Array, ""]) -> tuple[State, dict[str, Array]]:
+        """Starts an episode.
+
+        Returns:
+          The state, and the first observations by name.
+        """
+
+    @abstractmethod
+    def step(
+        self, state: State, action: Array, key: Key[Array, ""]
+    ) -> tuple[State, Timestep]:
+        """Advances by one step.
+
+        Args:
+          state: of this environment.
+          action: `[size]` float or `[]` int32, as `action_space` says.
+          key: for randomness in the step; another one every time.
+        """
+
+    def initial_state(self) -> State:
+        """Returns a state with the right shapes, to be reset before use; costs no compilation."""
+        state, _ = jax.eval_shape(self.reset, jax.random.key(0))
+        return jax.tree.map(_zeros, state)
+
+    def step_or_reset(
+        self,
+        state: State,
+        action: Array,
+        key: Key[Array, ""],
+        is_reset: Bool[Array, ""],
+        level: Float[Array, ""],
+    ) -> tuple[State, Timestep]:
+        """Advances by one step, or starts a new episode instead.
+
+        The default computes both and selects. An environment whose step is expensive to compile
+        overrides it to share the work.
+
+        Args:
+          state: of this environment; unread where `is_reset`.
+          action: the action; unread where `is_reset`.
+          key: the key of this step.
+          is_reset: `[]` whether to start an episode; the reward is then 0 and no flag is set.
+          level: `[]` curriculum level in [0, 1]; the default ignores it.
+        """
+        del level
+        reset_key, step_key = jax.random.split(key)
+        fresh_state, fresh_observations = self.reset(reset_key)
+        next_state, timestep = self.step(state, action, step_key)
+
+        def select(fresh: Array, stepped: Array) -> Array:
+            return jnp.where(is_reset, fresh, stepped)
+
+        no_timestep = jax.tree.map(jnp.zeros_like, timestep)
+        fresh_timestep = no_timestep.replace(observations=fresh_observations)
+        return jax.tree.map(
+            select, (fresh_state, fresh_timestep), (next_state, timestep)
+        )
+
+    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Returns the shape of each observation by name."""
+        _, observations = jax.eval_shape(self.reset, jax.random.key(0))
+        return {name: array.shape for name, array in observations.items()}
+
+
+def num_features(shape: tuple[int, ...]) -> int:
+    """Returns how many numbers an array of this shape holds."""
+    return math.prod(shape)
+
+
+def _zeros(array: jax.ShapeDtypeStruct) -> Array:
+    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0), array.shape) if array.shape else jax.random.key(0)
+    return jnp.zeros(array.shape, array.dtype)

@@ -1,0 +1,334 @@
+"""A robot in MuJoCo: a physics engine, and terms that say what the task is."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from ksim.envs.environment import ActionSpace, ContinuousActions, Environment, Timestep
+from ksim.physics import EpisodeStart, ModelFields, PhysicsData, PhysicsEngine, PhysicsModel
+from ksim.terms import (
+    Actuators,
+    Command,
+    Event,
+    Observation,
+    Randomizer,
+    Reset,
+    Reward,
+    StepState,
+    Term,
+    Termination,
+)
+
+Key0 = Key[Array, ""]
+Carries = dict[str, dict[str, Any]]
+"""The terms' memories of one environment, by family and name."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MujocoTerms:
+    """The terms of a task, by name."""
+
+    actuators: Mapping[str, Actuators]
+    observations: Mapping[str, Observation]
+    rewards: Mapping[str, Reward]
+    terminations: Mapping[str, Termination]
+    commands: Mapping[str, Command] = dataclasses.field(default_factory=dict)
+    resets: Mapping[str, Reset] = dataclasses.field(default_factory=dict)
+    events: Mapping[str, Event] = dataclasses.field(default_factory=dict)
+    randomizers: Mapping[str, Randomizer] = dataclasses.field(default_factory=dict)
+
+    def families(self) -> dict[str, Mapping[str, Term]]:
+        """Returns every family of terms by its name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+@struct.dataclass
+class MujocoState:
+    """One environment between two steps.
+
+    Attributes:
+      physics: the simulation.
+      model_fields: this environment's randomized model fields, by MuJoCo's name.
+      carries: the terms' memories, by family and name.
+      action: `[action_size]` the last action.
+      previous_action: `[action_size]` the one before.
+      commands: the commands for the next step, by name.
+      num_steps: `[]` int32 control steps since the episode began.
+    """
+
+    physics: PhysicsData
+    model_fields: ModelFields
+    carries: Carries
+    action: Float[Array, "action_size"]
+    previous_action: Float[Array, "action_size"]
+    commands: dict[str, Array]
+    num_steps: Int[Array, ""]
+
+
+class MujocoEnvironment(Environment):
+    """Steps a robot and evaluates the terms of a task on it.
+
+    A control step is: actions become controls, events give their push, the engine advances (or
+    starts an episode), then rewards and terminations are judged by the commands that the policy
+    saw, commands move on, and observations are taken.
+
+    A simulation that diverges (a state that is not finite) ends its episode as a failure with
+    reward 0, counted as `termination/diverged`; other environments do not notice.
+    """
+
+    def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
+        if not terms.actuators:
+            raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
+        if not terms.observations:
+            raise ValueError("get_observations() gave no observations: give at least one.")
+        if not terms.rewards:
+            raise ValueError("get_rewards() gave no rewards: give at least one.")
+        self.model = model
+        self.engine = engine
+        self.terms = terms
+        self.ctrl_dt = model.ctrl_dt
+        names = [name for term in terms.randomizers.values() for name in term.fields]
+        self._default_fields = engine.model_fields(tuple(sorted(set(names))))
+        self._default_start = _default_start(model)
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """The concatenated actions of all actuator terms."""
+        return ContinuousActions(sum(term.action_size for term in self.terms.actuators.values()))
+
+    def initial_state(self) -> MujocoState:
+        """See `Environment.initial_state`."""
+        # Shapes only: nothing here steps the physics.
+        shapes = jax.eval_shape(self._initial_carries_and_commands, jax.random.key(0))
+        carries, commands = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return self._state(carries, commands)
+
+    def reset(self, key: Key0) -> tuple[MujocoState, dict[str, Array]]:
+        """See `Environment.reset`."""
+        state = self.initial_state()
+        state, timestep = self.step_or_reset(
+            state, state.action, key, jnp.bool_(True), jnp.float32(0)
+        )
+        return state, timestep.observations
+
+    def step(
+        self, state: MujocoState, action: Array, key: Key0
+    ) -> tuple[MujocoState, Timestep]:
+        """See `Environment.step`."""
+        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0))
+
+    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Environment.observation_shapes`."""
+
+        def observe(state: MujocoState, key: Key0) -> dict[str, Array]:
+            step_state = _step_state(state, jnp.float32(0), self.ctrl_dt)
+            return self._evaluate("observations", step_state, state.carries, key)[0]
+
+        observations = jax.eval_shape(observe, self.initial_state(), jax.random.key(0))
+        return {name: array.shape for name, array in observations.items()}
+
+    def step_or_reset(
+        self,
+        state: MujocoState,
+        action: Float[Array, "action_size"],
+        key: Key0,
+        is_reset: Bool[Array, ""],
+        level: Float[Array, ""],
+    ) -> tuple[MujocoState, Timestep]:
+        """See `Environment.step_or_reset`: one compiled copy of the physics serves both."""
+        episode_key, actuator_key, event_key, command_key, observation_key = jax.random.split(key, 5)
+        fresh, start = self._fresh_episode(episode_key, level, state)
+
+        carries = state.carries
+        before = _step_state(state, level, self.ctrl_dt)
+        ctrl, carries = self._controls(action, state.physics, carries, actuator_key)
+        pushes, carries = self._evaluate("events", before, carries, event_key)
+        physics = state.physics.replace(qvel=sum(pushes.values(), start=state.physics.qvel))
+        stepped = state.replace(
+            carries=carries,
+            action=action,
+            previous_action=state.action,
+            num_steps=state.num_steps + 1,
+        )
+        state = _where(is_reset, fresh, stepped)
+        physics = self.engine.step(state.model_fields, physics, ctrl, start, is_reset)
+        state = state.replace(physics=physics)
+
+        after = _step_state(state, level, self.ctrl_dt)
+        timestep, carries = self._judge(after, state.carries, is_reset)
+        commands, carries = self._evaluate("commands", after, carries, command_key)
+        after = after.replace(commands=commands)
+        observations, carries = self._evaluate("observations", after, carries, observation_key)
+        timestep = timestep.replace(
+            observations=_where(_is_finite(physics), observations, _zeros_like(observations))
+        )
+        return state.replace(carries=carries, commands=commands), timestep
+
+    def _judge(
+        self, after: StepState, carries: Carries, is_reset: Bool[Array, ""]
+    ) -> tuple[Timestep, Carries]:
+        """Evaluates rewards and terminations of a step, which do not count where it is a reset."""
+        is_finite = _is_finite(after.physics)
+        values, carries = self._evaluate("rewards", after, carries)
+        rewards = {
+            name: jnp.where(is_finite & ~is_reset, self.terms.rewards[name].scale * value, 0.0)
+            for name, value in values.items()
+        }
+        flags, carries = self._evaluate("terminations", after, carries)
+        flags = {
+            name: flag & ~is_reset for name, flag in {**flags, "diverged": ~is_finite}.items()
+        }
+        time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
+        timestep = Timestep(
+            observations={},
+            reward=sum(rewards.values(), start=jnp.float32(0)),
+            is_terminated=_any(flag for name, flag in flags.items() if name not in time_outs),
+            is_truncated=_any(flag for name, flag in flags.items() if name in time_outs),
+            metrics={f"reward/{name}": value for name, value in rewards.items()},
+            terminations=flags,
+        )
+        return timestep, carries
+
+    def _evaluate(
+        self, family: str, state: StepState, carries: Carries, key: Key0 | None = None
+    ) -> tuple[dict[str, Any], Carries]:
+        """Calls every term of a family; with a key, each gets one of its own.
+
+        Returns:
+          The values by name, and the carries of all families with this one's moved on.
+        """
+        terms = getattr(self.terms, family)
+        keys = {} if key is None else _keys_by_name(key, terms)
+        values, moved_on = {}, {}
+        for name, term in terms.items():
+            own_key = (keys[name],) if keys else ()
+            values[name], moved_on[name] = term(state, carries[family][name], *own_key)
+        return values, {**carries, family: moved_on}
+
+    def _controls(
+        self, action: Array, physics: PhysicsData, carries: Carries, key: Key0
+    ) -> tuple[Float[Array, "nu"], Carries]:
+        """Returns the controls of all MuJoCo actuators; those that no term drives get 0."""
+        ctrl = jnp.zeros(self.model.mj_model.nu)
+        moved_on, start = {}, 0
+        for name, term_key in _keys_by_name(key, self.terms.actuators).items():
+            term = self.terms.actuators[name]
+            part = action[start : start + term.action_size]
+            values, moved_on[name] = term(part, physics, carries["actuators"][name], term_key)
+            ctrl = ctrl.at[np.array(term.ctrl_ids, dtype=int)].set(values)
+            start += term.action_size
+        return ctrl, {**carries, "actuators": moved_on}
+
+    def _fresh_episode(
+        self, key: Key0, level: Float[Array, ""], like: MujocoState
+    ) -> tuple[MujocoState, EpisodeStart]:
+        """Draws a new episode: everything but its physics, and the state that physics starts in."""
+        carry_key, start_key, field_key = jax.random.split(key, 3)
+        carries = self._initial_carries(carry_key)
+        start = self._default_start
+        for name, term_key in _keys_by_name(start_key, self.terms.resets).items():
+            start, carries["resets"][name] = self.terms.resets[name](
+                start, level, carries["resets"][name], term_key
+            )
+        fields = jax.tree.map(jnp.asarray, dict(self._default_fields))
+        for name, term_key in _keys_by_name(field_key, self.terms.randomizers).items():
+            drawn, carries["randomizers"][name] = self.terms.randomizers[name](
+                fields, carries["randomizers"][name], term_key
+            )
+            fields |= drawn
+        fresh = like.replace(
+            model_fields=fields,
+            carries=carries,
+            action=jnp.zeros_like(like.action),
+            previous_action=jnp.zeros_like(like.action),
+            commands=_zeros_like(like.commands),
+            num_steps=jnp.zeros_like(like.num_steps),
+        )
+        return fresh, start
+
+    def _initial_carries(self, key: Key0) -> Carries:
+        families = self.terms.families()
+        keys = _keys_by_name(key, families)
+        return {
+            family: {
+                name: terms[name].init(term_key)
+                for name, term_key in _keys_by_name(keys[family], terms).items()
+            }
+            for family, terms in families.items()
+        }
+
+    def _initial_carries_and_commands(self, key: Key0) -> tuple[Carries, dict[str, Array]]:
+        """Returns the carries and the commands of an episode; used for their shapes."""
+        carry_key, command_key = jax.random.split(key)
+        carries = self._initial_carries(carry_key)
+        state = self._state(carries, commands={})
+        after = _step_state(state, jnp.float32(0), self.ctrl_dt)
+        commands, carries = self._evaluate("commands", after, carries, command_key)
+        return carries, commands
+
+    def _state(self, carries: Carries, commands: dict[str, Array]) -> MujocoState:
+        return MujocoState(
+            physics=jax.tree.map(jnp.asarray, self.engine.initial_data()),
+            model_fields=jax.tree.map(jnp.asarray, dict(self._default_fields)),
+            carries=carries,
+            action=jnp.zeros(self.action_space.size),
+            previous_action=jnp.zeros(self.action_space.size),
+            commands=commands,
+            num_steps=jnp.int32(0),
+        )
+
+
+def _step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> StepState:
+    """Returns what terms read of an environment."""
+    return StepState(
+        physics=state.physics,
+        action=state.action,
+        previous_action=state.previous_action,
+        commands=state.commands,
+        time=state.num_steps * jnp.float32(ctrl_dt),
+        level=level,
+    )
+
+
+def _keys_by_name(key: Key0, names: Sequence[str] | Mapping[str, Any]) -> dict[str, Key0]:
+    """Returns one key for each name, in their order."""
+    names = list(names)
+    return dict(zip(names, jax.random.split(key, len(names)), strict=True)) if names else {}
+
+
+def _zeros_like(tree: Any) -> Any:
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def _where(condition: Bool[Array, ""], if_true: Any, if_false: Any) -> Any:
+    return jax.tree.map(lambda x, y: jnp.where(condition, x, y), if_true, if_false)
+
+
+def _any(flags: Any) -> Bool[Array, ""]:
+    result = jnp.bool_(False)
+    for flag in flags:
+        result |= flag
+    return result
+
+
+def _is_finite(physics: PhysicsData) -> Bool[Array, ""]:
+    return jnp.all(jnp.isfinite(physics.qpos)) & jnp.all(jnp.isfinite(physics.qvel))
+
+
+def _default_start(model: PhysicsModel) -> EpisodeStart:
+    """Returns the model's own initial state: its first keyframe if it has one, else `qpos0`."""
+    mj_model = model.mj_model
+    if mj_model.nkey:
+        return EpisodeStart(
+            qpos=np.asarray(mj_model.key_qpos[0], np.float32),
+            qvel=np.asarray(mj_model.key_qvel[0], np.float32),
+        )
+    return EpisodeStart(
+        qpos=np.asarray(mj_model.qpos0, np.float32), qvel=np.zeros(mj_model.nv, np.float32)
+    )

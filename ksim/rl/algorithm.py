@@ -1,0 +1,55 @@
+"""The contract of a learning algorithm."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from flax import struct
+from jaxtyping import Array, Float, Int, Key
+
+from ksim.nn import Model, RunningMoments
+from ksim.rl.trajectory import Trajectory
+
+
+@struct.dataclass
+class Learner:
+    """What an algorithm changes; the same on every device between iterations.
+
+    Attributes:
+      model: the actor-critic; its array leaves are the parameters.
+      optimizer_state: the optimizer's.
+      learning_rate_scale: `[]` factor on the optimizer's step.
+    """
+
+    model: Model
+    optimizer_state: Any
+    learning_rate_scale: Float[Array, ""]
+
+
+class Algorithm(ABC):
+    """Learns from one trajectory at a time, as a part of the per-device program."""
+
+    @abstractmethod
+    def init(self, model: Model) -> Learner:
+        """Returns the learner at the start of a run."""
+
+    @abstractmethod
+    def update(
+        self,
+        learner: Learner,
+        trajectory: Trajectory,
+        normalizer: RunningMoments | None,
+        iteration: Int[Array, ""],
+        key: Key[Array, ""],
+    ) -> tuple[Learner, dict[str, Float[Array, ""]]]:
+        """Learns from this device's part of a trajectory, together with the other devices.
+
+        Args:
+          learner: as the last iteration left it, identical on every device.
+          trajectory: `[T, num_envs, ...]` of this device.
+          normalizer: of the observations, as it was while the policy acted.
+          iteration: iterations finished so far.
+          key: the key of this iteration, the same on every device.
+
+        Returns:
+          The learner, identical on every device again, and metrics over all devices.
+        """

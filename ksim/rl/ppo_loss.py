@@ -1,0 +1,107 @@
+"""The clipped surrogate loss of PPO."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+
+@dataclasses.dataclass(frozen=True)
+class PPOCoefficients:
+    """The numbers in the loss.
+
+    Attributes:
+      clip_param: how far the probability ratio may move from 1 before it stops paying.
+      value_coef: weight of the critic's loss.
+      entropy_coef: weight of the entropy bonus.
+      value_clip_param: how far the critic may move from its old estimate, in the critic's unit,
+        before it stops paying; `None` does not clip.
+    """
+
+    clip_param: float
+    value_coef: float
+    entropy_coef: float
+    value_clip_param: float | None = None
+
+
+@struct.dataclass
+class PPOSamples:
+    """What the loss needs of each sample; all of the same shape.
+
+    Attributes:
+      log_prob: log-density under the policy that acted.
+      value: the critic's estimate at that time.
+      advantage: estimated, usually normalised.
+      value_target: what the critic should have said.
+      weight: weight of the sample in the mean; the weights average to 1.
+    """
+
+    log_prob: Float[Array, "..."]
+    value: Float[Array, "..."]
+    advantage: Float[Array, "..."]
+    value_target: Float[Array, "..."]
+    weight: Float[Array, "..."]
+
+
+def ppo_loss(
+    log_prob: Float[Array, "..."],
+    value: Float[Array, "..."],
+    entropy: Float[Array, "..."],
+    samples: PPOSamples,
+    coefficients: PPOCoefficients,
+) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+    """Returns the loss to minimise, and what is worth watching.
+
+    L = mean(-min(r A, clip(r, 1 - c, 1 + c) A)) + value_coef L_V - entropy_coef H,
+    with r = exp(log_prob - old log_prob) and
+    L_V = 1/2 mean((V - target)^2), or with clipping
+    L_V = 1/2 mean(max((V - target)^2, (clip(V, V_old - c_V, V_old + c_V) - target)^2)).
+
+    Args:
+      log_prob: log-density of the samples under the current policy.
+      value: the critic's current estimate.
+      entropy: entropy of the current policy at each sample.
+      samples: what was recorded.
+      coefficients: the numbers in the loss.
+
+    Returns:
+      The loss, and metrics by name: `policy/kl` is Schulman's estimator mean(r - 1 - log r) of
+      the divergence of the old policy from the current one.
+
+    Reference:
+      Schulman et al. 2017, arXiv:1707.06347, equations 7 and 9.
+    """
+
+    def mean(x: Array) -> Array:
+        # Where the weight is 0 the sample may hold anything.
+        return jnp.mean(jnp.where(samples.weight > 0, x * samples.weight, 0.0))
+
+    clip = coefficients.clip_param
+    log_ratio = log_prob - samples.log_prob
+    ratio = jnp.exp(log_ratio)
+    surrogate = jnp.minimum(
+        ratio * samples.advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * samples.advantage
+    )
+    squared_error = jnp.square(value - samples.value_target)
+    if coefficients.value_clip_param is not None:
+        limit = coefficients.value_clip_param
+        clipped = samples.value + jnp.clip(value - samples.value, -limit, limit)
+        squared_error = jnp.maximum(squared_error, jnp.square(clipped - samples.value_target))
+
+    policy_loss = -mean(surrogate)
+    value_loss = 0.5 * mean(squared_error)
+    mean_entropy = mean(entropy)
+    loss = (
+        policy_loss
+        + coefficients.value_coef * value_loss
+        - coefficients.entropy_coef * mean_entropy
+    )
+    return loss, {
+        "loss/total": loss,
+        "loss/policy": policy_loss,
+        "loss/value": value_loss,
+        "loss/entropy": mean_entropy,
+        "policy/kl": mean(ratio - 1 - log_ratio),
+        "policy/clip_fraction": mean((jnp.abs(ratio - 1) > clip).astype(jnp.float32)),
+    }

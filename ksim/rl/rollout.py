@@ -1,0 +1,120 @@
+"""Acting in many environments at once."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Int, Key
+
+from ksim.envs import Environment, Timestep
+from ksim.parallel import environment_keys
+from ksim.rl.policy import Policy
+from ksim.rl.trajectory import EnvState, RolloutStatistics, Trajectory
+
+
+def rollout(
+    environment: Environment,
+    policy: Policy,
+    env_state: EnvState,
+    model_carry: Any,
+    key: Key[Array, ""],
+    num_steps: int,
+) -> tuple[Trajectory, RolloutStatistics, EnvState, Any]:
+    """Steps every environment of one device `num_steps` times.
+
+    Every random number belongs to an environment and a step: the key is folded with the global
+    environment id and the step, so that the result does not depend on the device.
+
+    Args:
+      environment: the environment, one copy; it is vmapped here.
+      policy: what acts.
+      env_state: `[num_envs, ...]` where the environments are.
+      model_carry: `[num_envs, ...]` the model's memory of each.
+      key: the key of this rollout, the same on every device.
+      num_steps: steps for each environment.
+
+    Returns:
+      The trajectory `[num_steps, num_envs, ...]`, its statistics, and where the environments and
+      the model's memory are afterwards.
+    """
+    env_keys = environment_keys(key, env_state.env_id)
+    initial_carry = policy.model.initial_carry()
+
+    def step(carry: tuple[EnvState, Any], index: Int[Array, ""]) -> tuple[Any, Any]:
+        env_state, model_carry = carry
+        keys = jax.vmap(lambda env_key: jax.random.split(jax.random.fold_in(env_key, index)))(
+            env_keys
+        )
+        decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
+        environment_state, timestep = jax.vmap(environment.step_or_reset)(
+            env_state.environment, decision.action, keys[:, 1], env_state.is_over, env_state.level
+        )
+        timestep = timestep.replace(is_truncated=timestep.is_truncated & ~timestep.is_terminated)
+        next_state, statistics = _advance(env_state, environment_state, timestep)
+        next_carry = _where(env_state.is_over, initial_carry, decision.carry)
+        kept = {
+            "observations": env_state.observations,
+            "latent": decision.latent,
+            "log_prob": decision.log_prob,
+            "value": decision.value,
+            "reward": timestep.reward,
+            "is_terminated": timestep.is_terminated,
+            "is_truncated": timestep.is_truncated,
+            "is_valid": ~env_state.is_over,
+        }
+        return (next_state, next_carry), (kept, statistics)
+
+    (last_state, last_carry), (kept, statistics) = lax.scan(
+        step, (env_state, model_carry), jnp.arange(num_steps)
+    )
+    final = jax.vmap(policy.evaluate)(last_state.observations, last_carry)
+    trajectory = Trajectory(
+        **kept,
+        final_value=final.value,
+        initial_carry=model_carry,
+        env_id=env_state.env_id,
+    )
+    total = jax.tree.map(lambda per_step: jnp.sum(per_step, axis=0), statistics)
+    return trajectory, total, last_state, last_carry
+
+
+def _advance(
+    before: EnvState, environment_state: Any, timestep: Timestep
+) -> tuple[EnvState, RolloutStatistics]:
+    """Moves the episode counters on; returns them with the sums of this step over environments."""
+    is_valid = ~before.is_over
+    is_done = timestep.is_terminated | timestep.is_truncated
+    episode_return = jnp.where(is_valid, before.episode_return + timestep.reward, 0.0)
+    episode_length = jnp.where(is_valid, before.episode_length + 1, 0)
+
+    def count(value: Array, mask: Array) -> Array:
+        return jnp.sum(jnp.where(mask, value, 0), dtype=jnp.float32)[None]
+
+    statistics = RolloutStatistics(
+        num_steps=count(jnp.float32(1), is_valid),
+        reward=count(timestep.reward, is_valid),
+        metrics={name: count(value, is_valid) for name, value in timestep.metrics.items()},
+        num_episodes=count(jnp.float32(1), is_done),
+        episode_return=count(episode_return, is_done),
+        episode_length=count(episode_length, is_done),
+        terminations={name: count(flag, is_done) for name, flag in timestep.terminations.items()},
+    )
+    after = before.replace(
+        environment=environment_state,
+        observations=timestep.observations,
+        is_over=is_done,
+        episode_return=episode_return,
+        episode_length=episode_length,
+    )
+    return after, statistics
+
+
+def _where(mask: Array, replacement: Any, tree: Any) -> Any:
+    """Replaces the rows `[num_envs]` of a pytree where `mask` holds."""
+
+    def select(new: Array, old: Array) -> Array:
+        new = jnp.broadcast_to(new, old.shape)
+        return jnp.where(mask.reshape(mask.shape + (1,) * (old.ndim - 1)), new, old)
+
+    return jax.tree.map(select, replacement, tree)

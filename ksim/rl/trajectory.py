@@ -1,0 +1,122 @@
+"""What a rollout carries along, and what it keeps."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int
+
+from ksim.envs import Environment
+
+
+@struct.dataclass
+class EnvState:
+    """Environments between two steps; the leading axis is the global environment id.
+
+    Attributes:
+      environment: the environments' own states.
+      observations: `[num_envs, ...]` what each sees now, by name.
+      is_over: `[num_envs]` whether the episode has ended, so that the next step starts another.
+      env_id: `[num_envs]` int32 global ids.
+      level: `[num_envs]` curriculum level, the same everywhere.
+      episode_return: `[num_envs]` sum of rewards in the episode so far.
+      episode_length: `[num_envs]` int32 steps in the episode so far.
+      model_carry: `[num_envs, ...]` the model's memory.
+    """
+
+    environment: Any
+    observations: dict[str, Array]
+    is_over: Bool[Array, "num_envs"]
+    env_id: Int[Array, "num_envs"]
+    level: Float[Array, "num_envs"]
+    episode_return: Float[Array, "num_envs"]
+    episode_length: Int[Array, "num_envs"]
+    model_carry: Any
+
+
+@struct.dataclass
+class Trajectory:
+    """One rollout: arrays `[T, num_envs, ...]`, time first, unless said otherwise.
+
+    An episode that ended in step t has its final observation at t + 1; the step t + 1 itself only
+    starts the next episode (`is_valid` is false there), so the value of the true final
+    observation is simply the next value.
+
+    Attributes:
+      observations: what the policy saw, by name.
+      latent: what the policy drew; `Distribution.action` turns it into the action.
+      log_prob: its log-density.
+      value: the critic's estimate.
+      reward: of the step.
+      is_terminated: whether the episode failed with this step.
+      is_truncated: whether it timed out with this step.
+      is_valid: whether this was a step, and not the start of an episode.
+      final_value: `[num_envs]` the critic's estimate after the last step.
+      initial_carry: `[num_envs, ...]` the model's memory before the first step.
+      env_id: `[num_envs]` int32 global ids.
+    """
+
+    observations: dict[str, Array]
+    latent: Array
+    log_prob: Float[Array, "T num_envs"]
+    value: Float[Array, "T num_envs"]
+    reward: Float[Array, "T num_envs"]
+    is_terminated: Bool[Array, "T num_envs"]
+    is_truncated: Bool[Array, "T num_envs"]
+    is_valid: Bool[Array, "T num_envs"]
+    final_value: Float[Array, "num_envs"]
+    initial_carry: Any
+    env_id: Int[Array, "num_envs"]
+
+
+@struct.dataclass
+class RolloutStatistics:
+    """Sums over the steps and the environments of one device, each of shape `[1]`.
+
+    Attributes:
+      num_steps: valid steps.
+      reward: sum of rewards.
+      metrics: sums of the environment's metrics over valid steps, by name.
+      num_episodes: episodes that ended.
+      episode_return: sum of their returns.
+      episode_length: sum of their lengths, steps.
+      terminations: how many ended for each reason, by name.
+    """
+
+    num_steps: Float[Array, "1"]
+    reward: Float[Array, "1"]
+    metrics: dict[str, Array]
+    num_episodes: Float[Array, "1"]
+    episode_return: Float[Array, "1"]
+    episode_length: Float[Array, "1"]
+    terminations: dict[str, Array]
+
+
+def initial_env_state(environment: Environment, model_carry: Any, num_envs: int) -> EnvState:
+    """Returns environments of which each starts an episode with its first step.
+
+    Args:
+      environment: the environment, one copy.
+      model_carry: the model's memory for one environment.
+      num_envs: how many environments, over all devices.
+
+    Returns:
+      The state of all environments, in the global layout.
+    """
+
+    def repeat(leaf: Array) -> Array:
+        leaf = jnp.asarray(leaf)
+        return jnp.broadcast_to(leaf, (num_envs, *leaf.shape))
+
+    shapes = environment.observation_shapes()
+    return EnvState(
+        environment=jax.tree.map(repeat, environment.initial_state()),
+        observations={name: jnp.zeros((num_envs, *shape)) for name, shape in shapes.items()},
+        is_over=jnp.ones(num_envs, bool),
+        env_id=jnp.arange(num_envs, dtype=jnp.int32),
+        level=jnp.zeros(num_envs),
+        episode_return=jnp.zeros(num_envs),
+        episode_length=jnp.zeros(num_envs, jnp.int32),
+        model_carry=jax.tree.map(repeat, model_carry),
+    )

@@ -1,0 +1,296 @@
+"""Checkpoints: a pytree of arrays on disk, complete or absent, and verified when it is read.
+
+A checkpoint is the directory `step_00000042` with
+
+    arrays/        the leaves as one flat orbax dictionary {name: array}; keys as their raw data
+    metadata.json  the step, the caller's metadata, and shape and dtype of every leaf
+    manifest.json  size and SHA-256 of every file
+
+It is written under a hidden name, forced to disk and renamed, so that a kill at any moment leaves
+either the whole checkpoint or none. Without ksim the arrays are read by
+`orbax.checkpoint.PyTreeCheckpointer().restore(path / "arrays")`.
+"""
+
+import json
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from ksim.training.manifest import (
+    MANIFEST_NAME,
+    CheckpointCorruptError,
+    force_to_disk,
+    verify_manifest,
+    write_manifest,
+)
+from ksim.training.state_leaves import LeafSpec, check_specs_fit, is_key, leaf_spec, named_leaves
+
+_ARRAYS_NAME = "arrays"
+_METADATA_NAME = "metadata.json"
+_STEP_PATTERN = re.compile(r"step_(\d{8,})")
+
+_logger = logging.getLogger(__name__)
+
+
+class CheckpointSaveError(OSError):
+    """A checkpoint could not be written; those saved before are untouched."""
+
+
+def save_checkpoint(directory: Path, step: int, state: PyTree, metadata: dict[str, Any]) -> Path:
+    """Saves `state` as `directory/step_<step>`, whole or not at all.
+
+    A checkpoint of the same step is replaced. What earlier, killed saves left behind in
+    `directory` is removed.
+
+    Args:
+      directory: the folder of a run's checkpoints; made if it does not exist.
+      step: completed iterations, >= 0.
+      state: pytree of numbers, arrays and typed PRNG keys, each in its global layout.
+      metadata: JSON data about the run, such as its task and options.
+
+    Returns:
+      The path of the finished checkpoint.
+
+    Raises:
+      TypeError: if a leaf is no array of numbers, or `metadata` is not JSON.
+      CheckpointSaveError: if the disk is full or cannot be written.
+    """
+    assert step >= 0, step
+    final = directory / f"step_{step:08d}"
+    arrays, records = _to_arrays(state)
+    text = json.dumps({"step": step, "metadata": metadata, "leaves": records}, indent=1)
+    temporary = directory / f".{final.name}.writing"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(directory)
+        temporary.mkdir()
+        _write_arrays(temporary / _ARRAYS_NAME, arrays)
+        (temporary / _METADATA_NAME).write_text(text)
+        write_manifest(temporary)
+        _put_in_place(temporary, final)
+    except (OSError, ValueError) as error:  # orbax reports a full disk as a ValueError
+        raise CheckpointSaveError(
+            f"Checkpoint {final} could not be saved: {error}. Free space there or name another "
+            "run directory. Earlier checkpoints are untouched."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def restore_checkpoint(path: Path, target: PyTree) -> PyTree:
+    """Reads the checkpoint at `path` into the structure of `target`.
+
+    Args:
+      path: a checkpoint, as `find_checkpoint` returns it.
+      target: pytree of arrays, typed keys or `ShapeDtypeStruct`s; only structure, shapes and
+        dtypes are read.
+
+    Returns:
+      A pytree like `target`, with numpy arrays and typed keys, bit for bit as they were saved.
+
+    Raises:
+      CheckpointCorruptError: if a file is missing or was changed.
+      CheckpointMismatchError: if leaves, shapes or dtypes differ from those of `target`.
+    """
+    verify_manifest(path)
+    check_checkpoint_fits(path, target)
+    records = _read_description(path)["leaves"]
+    arrays = _read_arrays(
+        path / _ARRAYS_NAME, [name for name in records if 0 not in records[name]["shape"]]
+    )
+    leaves = [_to_leaf(arrays.get(name), records[name]) for name in named_leaves(target)]
+    return jax.tree.unflatten(jax.tree.structure(target), leaves)
+
+
+def check_checkpoint_fits(path: Path, target: PyTree) -> None:
+    """Compares the leaves of a checkpoint with those of `target`, without reading its arrays.
+
+    Raises:
+      CheckpointCorruptError: if the metadata is missing or was changed.
+      CheckpointMismatchError: naming each leaf, what was expected and what was found.
+    """
+    expected = {name: leaf_spec(name, leaf) for name, leaf in named_leaves(target).items()}
+    found = {
+        name: LeafSpec(tuple(record["shape"]), record["dtype"])
+        for name, record in _read_description(path)["leaves"].items()
+    }
+    check_specs_fit(expected, found, f"Checkpoint {path}")
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that was saved with the checkpoint at `path`.
+
+    Raises:
+      CheckpointCorruptError: if the metadata is missing or was changed.
+    """
+    return _read_description(path)["metadata"]
+
+
+def list_checkpoints(directory: Path) -> list[Path]:
+    """The finished checkpoints in `directory`, oldest step first.
+
+    Only a directory named `step_<number>` that holds a manifest counts; files are not verified.
+    """
+    if not directory.is_dir():
+        return []
+    return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=_step_in_name)
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """The newest intact checkpoint in `directory`, or None; damaged ones are logged and skipped."""
+    for path in reversed(list_checkpoints(directory)):
+        try:
+            verify_manifest(path)
+        except CheckpointCorruptError as error:
+            _logger.warning("%s Skipping it.", error)
+        else:
+            return path
+    return None
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint that `path` names.
+
+    Args:
+      path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one.
+
+    Raises:
+      ValueError: if there is none, with what stands there instead.
+    """
+    if (path / MANIFEST_NAME).is_file():
+        return path
+    for directory in (path, path / "checkpoints"):
+        if (latest := latest_checkpoint(directory)) is not None:
+            return latest
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    content = sorted(entry.name for entry in existing.iterdir()) if existing.is_dir() else []
+    raise ValueError(
+        f"No intact checkpoint at {path}. Name a checkpoint (.../checkpoints/step_00000100), a "
+        f"folder of checkpoints or a run directory. {existing} "
+        + (f"holds: {', '.join(content[:12])}." if content else "holds nothing.")
+    )
+
+
+def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
+    """Removes all but the `keep` newest checkpoints, oldest first; call it after a save.
+
+    Args:
+      directory: the folder of a run's checkpoints.
+      keep: how many remain, >= 1.
+
+    Returns:
+      The paths that were removed.
+
+    Raises:
+      ValueError: if `keep` is less than 1.
+    """
+    if keep < 1:
+        raise ValueError(f"keep={keep}: at least 1 checkpoint must be kept.")
+    removed = list_checkpoints(directory)[:-keep]
+    for path in removed:
+        # Hidden first: a kill in the middle must not leave half a checkpoint under its name.
+        shutil.rmtree(path.rename(path.with_name(f".{path.name}.removed")))
+    return removed
+
+
+def set_aside_later_checkpoints(directory: Path, step: int) -> list[Path]:
+    """Renames checkpoints later than `step`, so that a run that continues from `step` is newest.
+
+    Without this a run that goes back to an older checkpoint would be taken, when it is resumed
+    again, for the branch that it left.
+
+    Returns:
+      The new paths, `step_<number>.superseded_<n>`; they are no longer listed or pruned.
+    """
+    moved = []
+    for path in list_checkpoints(directory):
+        if _step_in_name(path) > step:
+            number = len(list(directory.glob(f"{path.name}.superseded_*")))
+            moved.append(path.rename(path.with_name(f"{path.name}.superseded_{number}")))
+    return moved
+
+
+def _is_named_checkpoint(path: Path) -> bool:
+    return _STEP_PATTERN.fullmatch(path.name) is not None and (path / MANIFEST_NAME).is_file()
+
+
+def _step_in_name(path: Path) -> int:
+    return int(path.name.removeprefix("step_"))
+
+
+def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The leaves as numpy arrays, and the JSON record of each."""
+    leaves = named_leaves(state)
+    records: dict[str, Any] = {}
+    for name, leaf in leaves.items():
+        records[name] = leaf_spec(name, leaf)._asdict()
+        if is_key(leaf):
+            records[name]["key_impl"] = str(jax.random.key_impl(leaf))
+            leaves[name] = jax.random.key_data(leaf)
+    return {name: np.asarray(leaf) for name, leaf in jax.device_get(leaves).items()}, records
+
+
+def _to_leaf(array: np.ndarray | None, record: dict[str, Any]) -> Any:
+    """Undoes `_to_arrays` for one leaf; `array` is None for a leaf of size zero."""
+    shape = tuple(record["shape"])
+    if "key_impl" not in record:
+        return np.zeros(shape, np.dtype(record["dtype"])) if array is None else array
+    if array is None:
+        return jax.random.split(jax.random.key(0, impl=record["key_impl"]), shape)
+    return jax.random.wrap_key_data(jnp.asarray(array), impl=record["key_impl"])
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    import orbax.checkpoint as ocp
+
+    # orbax stores neither arrays of size zero nor an empty dictionary; their records suffice.
+    arrays = {name: array for name, array in arrays.items() if array.size}
+    if arrays:
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(arrays))
+
+
+def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
+    import orbax.checkpoint as ocp
+
+    if not names:
+        return {}
+    as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        return checkpointer.restore(
+            path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy)
+        )
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    verify_manifest(path, _METADATA_NAME)
+    return json.loads((path / _METADATA_NAME).read_text())
+
+
+def _put_in_place(temporary: Path, final: Path) -> None:
+    """Renames a finished checkpoint; one of the same step is complete until then."""
+    replaced = final.with_name(f".{final.name}.replaced")
+    if final.exists():
+        final.rename(replaced)
+    temporary.rename(final)
+    force_to_disk(final.parent)
+    if replaced.exists():
+        shutil.rmtree(replaced)
+
+
+def _clear_leftovers(directory: Path) -> None:
+    """Removes what a killed save or prune left behind, and puts back what it had moved away."""
+    for leftover in directory.glob(".step_*"):
+        name, _, kind = leftover.name.removeprefix(".").partition(".")
+        if kind == "replaced" and not (directory / name).exists():
+            leftover.rename(directory / name)
+        elif kind in ("writing", "replaced", "removed"):
+            shutil.rmtree(leftover)

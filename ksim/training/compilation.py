@@ -1,0 +1,59 @@
+"""Compiling the program of a run, once, where a person can see it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ksim.training.program import CompiledProgram
+from ksim.training.status import RunStatus
+
+
+def enable_compilation_cache() -> Path:
+    """Keeps compiled programs in the user's private cache directory.
+
+    The directory is `$XDG_CACHE_HOME/ksim/jax`, or `~/.cache/ksim/jax`, for this user alone: a
+    compiled program is code. A directory that is configured already (`JAX_COMPILATION_CACHE_DIR`)
+    is left as it is.
+
+    Returns:
+      The directory.
+    """
+    configured = jax.config.jax_compilation_cache_dir
+    if configured:
+        return Path(configured)
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    directory = root / "ksim" / "jax"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    return directory
+
+
+def compile_program(
+    program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
+) -> CompiledProgram:
+    """Compiles both functions ahead of time, naming each phase while it lasts.
+
+    Args:
+      program: the partitioned functions.
+      train_state: the state, in the partitioner's layout.
+      env_state: the environments, likewise.
+      request: a rollout request, likewise.
+      status: shows the phases.
+
+    Returns:
+      The compiled functions, which accept these shapes only: nothing is compiled later.
+    """
+    with status.phase("tracing the rollout"):
+        lowered = program.rollout.lower(train_state, env_state, request)
+    with status.phase("compiling the rollout"):
+        rollout = lowered.compile()
+    _, trajectory, statistics = lowered.out_info
+    with status.phase("tracing the update"):
+        lowered = program.update.lower(train_state, trajectory, statistics)
+    with status.phase("compiling the update"):
+        update = lowered.compile()
+    return CompiledProgram(rollout, update)

@@ -1,0 +1,200 @@
+"""The loop of a run: act, learn, log, save."""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ksim.training.checkpoint import (
+    prune_checkpoints,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from ksim.training.compilation import compile_program
+from ksim.training.evaluation import evaluate
+from ksim.training.interrupt import GracefulStop
+from ksim.training.loggers import MetricsLogger
+from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
+from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.run_directory import RunDirectory
+from ksim.training.status import RunStatus
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopSettings:
+    """What the loop is told, beside the program.
+
+    Attributes:
+      seed: of the run.
+      max_steps: iterations after which it ends; `None` runs until stopped.
+      save_every_n_steps: iterations from one checkpoint to the next; `None` for none.
+      save_every_n_seconds: seconds from one checkpoint to the next; `None` for none.
+      keep_checkpoints: how many of the newest are kept.
+      eval_every_n_steps: iterations from one evaluation to the next; `None` for the last only.
+      eval_length_seconds: length of an evaluation, simulated s.
+      metadata: what is stored with every checkpoint; JSON data.
+    """
+
+    seed: int
+    max_steps: int | None
+    save_every_n_steps: int | None
+    save_every_n_seconds: float | None
+    keep_checkpoints: int
+    eval_every_n_steps: int | None
+    eval_length_seconds: float
+    metadata: dict[str, Any]
+
+
+@dataclasses.dataclass
+class RunState:
+    """Both pytrees of a run, in the partitioner's layout, and the iteration they stand at."""
+
+    train_state: Any
+    env_state: Any
+    iteration: int
+
+
+class TrainingLoop:
+    """Runs a program until its last iteration, or until it is told to stop."""
+
+    def __init__(
+        self,
+        program: Program,
+        settings: LoopSettings,
+        run_directory: RunDirectory,
+        loggers: list[MetricsLogger],
+        status: RunStatus,
+    ) -> None:
+        self._program = program
+        self._settings = settings
+        self._directory = run_directory
+        self._loggers = loggers
+        self._status = status
+        self._last_save_time = time.monotonic()
+        self._saved_iteration: int | None = None
+
+    def run(self, start_from: Path | None, stop: GracefulStop, start_time: float) -> RunState:
+        """Trains.
+
+        Args:
+          start_from: the checkpoint to continue from; `None` starts anew.
+          stop: says when the user wants to stop.
+          start_time: when the run began (`time.monotonic`), for `time/first_update_seconds`.
+
+        Returns:
+          The state at the end.
+        """
+        program, status = self._program, self._status
+        with status.phase("building the initial state"):
+            state = self.initial_state(start_from)
+        compiled = compile_program(
+            program.partitioned(), state.train_state, state.env_state, self._request(0), status
+        )
+        first_iteration = state.iteration
+        began = time.monotonic()
+        while not self._is_finished(state) and not stop.requested:
+            metrics = self._iterate(compiled, state)
+            now = time.monotonic()
+            if state.iteration == first_iteration + 1:
+                metrics["time/first_update_seconds"] = now - start_time
+            if self._is_due(self._settings.eval_every_n_steps, state) or self._is_finished(state):
+                metrics |= self._evaluate(compiled, state)
+            env_steps = state.iteration * program.num_envs * program.rollout_length
+            for logger in self._loggers:
+                logger.log(state.iteration, env_steps, now - began, metrics)
+            status.update(state.iteration, metrics)
+            self._save_if_due(state)
+        if self._saved_iteration != state.iteration and state.iteration > first_iteration:
+            self._save(state)
+        return state
+
+    def initial_state(self, start_from: Path | None) -> RunState:
+        """Returns the state of a new run, or that of a checkpoint."""
+        program = self._program
+        train_state = program.initial_train_state(self._settings.seed)
+        env_state = program.new_environments(self._settings.seed)
+        if start_from is not None:
+            whole = {"train": train_state, "environments": env_state}
+            whole = restore_checkpoint(start_from, whole)
+            train_state, env_state = whole["train"], whole["environments"]
+        return RunState(
+            train_state=program.partitioner.replicate_state(train_state),
+            env_state=program.partitioner.shard_environments(env_state),
+            iteration=int(train_state.iteration),
+        )
+
+    def _iterate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
+        """Acts and learns once; changes `state`, and returns the metrics of the iteration."""
+        partitioner = self._program.partitioner
+        began = time.monotonic()
+        env_state, trajectory, statistics = compiled.rollout(
+            state.train_state, state.env_state, self._request(state.iteration)
+        )
+        totals = partitioner.gather_environments(statistics)
+        acted = time.monotonic()
+        train_state, update_metrics = compiled.update(state.train_state, trajectory, statistics)
+        values = {
+            name: float(value)
+            for name, value in partitioner.unreplicate_state(update_metrics).items()
+        }
+        learned = time.monotonic()
+        state.train_state, state.env_state = train_state, env_state
+        state.iteration += 1
+        check_update_metrics(values, state.iteration)
+        num_steps = float(np.sum(totals.num_steps))
+        return {
+            **rollout_metrics(totals),
+            **values,
+            "throughput/env_steps_per_second": num_steps / (learned - began),
+            "time/rollout_seconds": acted - began,
+            "time/update_seconds": learned - acted,
+        }
+
+    def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
+        with self._status.phase("evaluating the policy"):
+            return evaluate(
+                self._program,
+                compiled,
+                state.train_state,
+                state.iteration,
+                self._settings.seed,
+                self._settings.eval_length_seconds,
+            )
+
+    def _save_if_due(self, state: RunState) -> None:
+        seconds = self._settings.save_every_n_seconds
+        is_time = seconds is not None and time.monotonic() - self._last_save_time >= seconds
+        if is_time or self._is_due(self._settings.save_every_n_steps, state):
+            self._save(state)
+
+    def _save(self, state: RunState) -> None:
+        """Saves both pytrees in the global layout, then removes what is too old."""
+        partitioner = self._program.partitioner
+        whole = {
+            "train": partitioner.unreplicate_state(state.train_state),
+            "environments": partitioner.gather_environments(state.env_state),
+        }
+        directory = self._directory.checkpoints_path
+        save_checkpoint(directory, state.iteration, whole, self._settings.metadata)
+        prune_checkpoints(directory, self._settings.keep_checkpoints)
+        self._saved_iteration = state.iteration
+        self._last_save_time = time.monotonic()
+
+    def _request(self, iteration: int) -> Any:
+        return self._program.partitioner.replicate_state(
+            RolloutRequest(
+                is_deterministic=np.bool_(False),
+                stream=np.int32(TRAIN),
+                index=np.int32(iteration),
+            )
+        )
+
+    def _is_finished(self, state: RunState) -> bool:
+        max_steps = self._settings.max_steps
+        return max_steps is not None and state.iteration >= max_steps
+
+    @staticmethod
+    def _is_due(period: int | None, state: RunState) -> bool:
+        return period is not None and state.iteration % period == 0

@@ -1,0 +1,96 @@
+"""A manifest: the size and SHA-256 of every file in a directory.
+
+A directory with a manifest can be told apart from one that was written half, and a flipped bit
+in any of its files is found before the file is used.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+MANIFEST_NAME = "manifest.json"
+
+_FORMAT = "sha256-manifest-1"
+
+
+class CheckpointCorruptError(ValueError):
+    """A file of a checkpoint is missing or is not what was saved."""
+
+
+def write_manifest(directory: Path) -> None:
+    """Records every file below `directory` in its manifest and forces all of them to disk.
+
+    Args:
+      directory: the finished directory; nothing may be written into it afterwards.
+    """
+    files = {
+        path.relative_to(directory).as_posix(): _record(path)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+    manifest = directory / MANIFEST_NAME
+    manifest.write_text(json.dumps({"format": _FORMAT, "files": files}, indent=1) + "\n")
+    for path in (directory, *directory.rglob("*")):
+        force_to_disk(path)
+
+
+def verify_manifest(directory: Path, name: str | None = None) -> None:
+    """Compares the files of `directory` with its manifest.
+
+    Args:
+      directory: a directory that `write_manifest` finished.
+      name: the one file to compare, by its relative path; all of them if None.
+
+    Raises:
+      CheckpointCorruptError: naming the first bad file, what was expected and what was found.
+    """
+    files = _read_manifest(directory)
+    for file_name in files if name is None else (name,):
+        expected = files.get(file_name)
+        path = directory / file_name
+        if expected is None:
+            raise _corrupt(directory, MANIFEST_NAME, f"an entry for {file_name}", "none")
+        if not path.is_file():
+            raise _corrupt(directory, file_name, f"{expected}", "no such file")
+        found = _record(path)
+        if found != expected:
+            raise _corrupt(directory, file_name, f"{expected}", f"{found}")
+
+
+def force_to_disk(path: Path) -> None:
+    """Waits until a file, or the entries of a directory, would survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST_NAME
+    try:
+        match json.loads(path.read_bytes()):
+            case {"format": str(form), "files": dict(files)} if form == _FORMAT:
+                return files
+            case other:
+                found = f"{other}"[:80]
+    except FileNotFoundError:
+        found = "no such file"
+    except ValueError as error:  # not UTF-8, or not JSON
+        found = f"{error}"
+    raise _corrupt(directory, MANIFEST_NAME, f"a table of files of format {_FORMAT!r}", found)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"size": path.stat().st_size, "sha256": digest}
+
+
+def _corrupt(directory: Path, name: str, expected: str, found: str) -> CheckpointCorruptError:
+    return CheckpointCorruptError(
+        f"Checkpoint {directory} is damaged in {name}: expected {expected}, found {found}. "
+        "It cannot be trusted; use an earlier checkpoint of the run."
+    )

@@ -1,0 +1,62 @@
+"""From the sums of a rollout to the numbers that are logged."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+
+from ksim.rl import RolloutStatistics
+
+Metrics = dict[str, float]
+
+
+def rollout_metrics(statistics: RolloutStatistics) -> Metrics:
+    """Returns the metrics of one rollout.
+
+    Args:
+      statistics: sums of every device, each leaf `[num_devices]`.
+
+    Returns:
+      `reward/total` and the environment's own metrics as means over steps; `episode/...` as means
+      and `termination/...` as shares over the episodes that ended, left out if none did; and
+      `device/<i>/reward` for each of several devices.
+    """
+    # Sums in double precision, in the order of the devices.
+    total = jax.tree.map(lambda x: float(np.sum(x, dtype=np.float64)), statistics)
+    num_steps = max(total.num_steps, 1.0)
+    metrics = {"reward/total": total.reward / num_steps}
+    metrics |= {name: value / num_steps for name, value in total.metrics.items()}
+    metrics["episode/count"] = total.num_episodes
+    if total.num_episodes:
+        metrics["episode/return"] = total.episode_return / total.num_episodes
+        metrics["episode/length"] = total.episode_length / total.num_episodes
+        metrics |= {
+            f"termination/{name}": count / total.num_episodes
+            for name, count in total.terminations.items()
+        }
+    if len(statistics.num_steps) > 1:
+        per_device = statistics.reward / np.maximum(statistics.num_steps, 1)
+        metrics |= {f"device/{i}/reward": float(mean) for i, mean in enumerate(per_device)}
+    return metrics
+
+
+def check_update_metrics(metrics: Mapping[str, float], iteration: int) -> None:
+    """Raises if an update went wrong in a way that makes the run worthless.
+
+    Raises:
+      FloatingPointError: if a loss is not a finite number.
+      RuntimeError: if the replicas of the devices differ.
+    """
+    broken = [name for name, value in metrics.items() if not np.isfinite(value)]
+    if broken:
+        raise FloatingPointError(
+            f"Iteration {iteration}: {', '.join(broken)} became NaN or infinite. The parameters of"
+            " this iteration are not saved; the last checkpoint is from before. Often helps: a"
+            " lower learning_rate, a lower max_grad_norm, rewards of the order of 1."
+        )
+    if not metrics["device/is_identical"]:
+        raise RuntimeError(
+            f"Iteration {iteration}: the devices do not hold the same parameters. A gradient"
+            " synchronisation of your own must return the same values on every device; if there is"
+            " none, this is an error in ksim."
+        )

@@ -1,0 +1,176 @@
+"""What a task builds and the loop runs: the per-device program and what it is made of."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from ksim.envs import Environment
+from ksim.nn import Model, RunningMoments
+from ksim.parallel import Partitioner, Placement, are_replicas_identical, sum_over_devices
+from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
+from ksim.terms import Curriculum, TrainingProgress
+from ksim.training.train_state import TrainState
+
+REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
+
+Rollout = Callable[
+    [Policy, EnvState, Any, Key[Array, ""]], tuple[Trajectory, RolloutStatistics, EnvState, Any]
+]
+
+# Streams of random numbers, all from the key of the run.
+INITIALIZE, TRAIN, EVALUATE = range(3)
+# Within an iteration.
+ACT, LEARN = range(2)
+
+
+@struct.dataclass
+class RolloutRequest:
+    """What a rollout is for; an input of the compiled program, so that one program serves all.
+
+    Attributes:
+      is_deterministic: `[]` whether the policy takes its mode.
+      stream: `[]` int32 stream of random numbers.
+      index: `[]` int32 which rollout of that stream.
+    """
+
+    is_deterministic: Bool[Array, ""]
+    stream: Int[Array, ""]
+    index: Int[Array, ""]
+
+
+class CompiledProgram(NamedTuple):
+    """The two compiled functions of a run, in the partitioner's layout."""
+
+    rollout: Callable[..., Any]
+    update: Callable[..., Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A task, built: everything that the loop needs, and nothing of the task class.
+
+    Attributes:
+      task_name: names the run's folder.
+      environment: the environment, one copy.
+      partitioner: runs the per-device program.
+      algorithm: learns from trajectories.
+      curriculum: sets the level.
+      num_envs: environments over all devices.
+      rollout_length: control steps in a rollout.
+      has_normalizer: whether observations are normalized.
+      initial_model: makes the model of a new run from a key.
+      initial_env_state: makes the environments of a new run from a key, in the global layout.
+      rollout: acts on one device's environments.
+    """
+
+    task_name: str
+    environment: Environment
+    partitioner: Partitioner
+    algorithm: Algorithm
+    curriculum: Curriculum
+    num_envs: int
+    rollout_length: int
+    has_normalizer: bool
+    initial_model: Callable[[Key[Array, ""]], Model]
+    initial_env_state: Callable[[Key[Array, ""]], EnvState]
+    rollout: Rollout
+
+    def initial_train_state(self, seed: int) -> TrainState:
+        """Returns the state of a new run, on the host's default device."""
+        key = jax.random.key(seed)
+        model_key, curriculum_key = jax.random.split(jax.random.fold_in(key, INITIALIZE))
+        shapes = self.environment.observation_shapes()
+        return TrainState(
+            learner=self.algorithm.init(self.initial_model(model_key)),
+            normalizer=RunningMoments.create(shapes) if self.has_normalizer else None,
+            curriculum_carry=self.curriculum.init(curriculum_key),
+            level=jnp.float32(self.curriculum.initial_level),
+            iteration=jnp.int32(0),
+            key=key,
+        )
+
+    def new_environments(self, seed: int, stream: int = TRAIN) -> EnvState:
+        """Returns environments about to start their first episode, in the global layout."""
+        return self.initial_env_state(jax.random.fold_in(jax.random.key(seed), stream))
+
+    def partitioned(self) -> CompiledProgram:
+        """Returns the per-device program for all devices, not yet compiled."""
+        rollout = self.partitioner.partition(
+            self.rollout_on_device,
+            inputs=(REPLICATED, SHARDED, REPLICATED),
+            outputs=(SHARDED, SHARDED, SHARDED),
+            donate=(1,),
+        )
+        update = self.partitioner.partition(
+            self.update_on_device,
+            inputs=(REPLICATED, SHARDED, SHARDED),
+            outputs=(REPLICATED, REPLICATED),
+            donate=(0,),
+        )
+        return CompiledProgram(rollout, update)
+
+    def rollout_on_device(
+        self, train_state: TrainState, env_state: EnvState, request: RolloutRequest
+    ) -> tuple[EnvState, Trajectory, RolloutStatistics]:
+        """Acts for one rollout on one device; communicates nothing."""
+        stream_key = jax.random.fold_in(train_state.key, request.stream)
+        key = jax.random.fold_in(jax.random.fold_in(stream_key, request.index), ACT)
+        policy = Policy(
+            train_state.learner.model, train_state.normalizer, request.is_deterministic
+        )
+        env_state = env_state.replace(level=jnp.full_like(env_state.level, train_state.level))
+        trajectory, statistics, env_state, model_carry = self.rollout(
+            policy, env_state, env_state.model_carry, key
+        )
+        return env_state.replace(model_carry=model_carry), trajectory, statistics
+
+    def update_on_device(
+        self, train_state: TrainState, trajectory: Trajectory, statistics: RolloutStatistics
+    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+        """Learns from one rollout on one device, together with the others."""
+        axis_name = self.partitioner.axis_name
+        stream_key = jax.random.fold_in(train_state.key, TRAIN)
+        key = jax.random.fold_in(jax.random.fold_in(stream_key, train_state.iteration), LEARN)
+        learner, metrics = self.algorithm.update(
+            train_state.learner, trajectory, train_state.normalizer, train_state.iteration, key
+        )
+        normalizer = train_state.normalizer
+        if normalizer is not None:
+            normalizer = normalizer.update(
+                trajectory.observations, trajectory.is_valid, axis_name
+            )
+        iteration = train_state.iteration + 1
+        level, curriculum_carry = self.curriculum(
+            self._progress(statistics, iteration), train_state.curriculum_carry
+        )
+        train_state = TrainState(
+            learner=learner,
+            normalizer=normalizer,
+            curriculum_carry=curriculum_carry,
+            level=level,
+            iteration=iteration,
+            key=train_state.key,
+        )
+        return train_state, metrics | {
+            "curriculum/level": level,
+            "device/is_identical": are_replicas_identical(train_state, axis_name),
+        }
+
+    def _progress(
+        self, statistics: RolloutStatistics, iteration: Int[Array, ""]
+    ) -> TrainingProgress:
+        total = sum_over_devices(statistics, self.partitioner.axis_name)
+        num_episodes = jnp.maximum(total.num_episodes[0], 1)
+        return TrainingProgress(
+            iteration=iteration,
+            num_episodes=total.num_episodes[0],
+            mean_episode_length_seconds=(
+                total.episode_length[0] / num_episodes * self.environment.ctrl_dt
+            ),
+            mean_episode_return=total.episode_return[0] / num_episodes,
+        )

@@ -1,0 +1,235 @@
+"""One run from beginning to end: its directory, its loggers, its loop."""
+
+import contextlib
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ksim.config import save_config
+from ksim.config.concerns import EvaluationConfig, RunConfig
+from ksim.training.checkpoint import (
+    check_checkpoint_fits,
+    find_checkpoint,
+    restore_checkpoint,
+    set_aside_later_checkpoints,
+)
+from ksim.training.compilation import compile_program, enable_compilation_cache
+from ksim.training.evaluation import evaluate
+from ksim.training.interrupt import GracefulStop
+from ksim.training.loggers import JsonLinesLogger, TensorBoardLogger, attach_log_file
+from ksim.training.loop import LoopSettings, RunState, TrainingLoop
+from ksim.training.metrics import Metrics
+from ksim.training.program import Program
+from ksim.training.run_directory import (
+    RunDirectory,
+    check_run_directory,
+    create_run_directory,
+)
+from ksim.training.status import RunStatus
+from ksim.training.train_state import TrainState
+
+
+@dataclasses.dataclass
+class TrainingConfig(RunConfig, EvaluationConfig):
+    """What a run needs of a task's config."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunResult:
+    """How a run ended.
+
+    Attributes:
+      path: the run's directory.
+      iteration: iterations finished, since the run's very beginning.
+      train_state: the state of the last iteration, on the host.
+      metrics: the metrics of the last iteration.
+    """
+
+    path: Path
+    iteration: int
+    train_state: TrainState
+    metrics: Metrics
+
+
+def check_run(config: RunConfig, task_name: str) -> None:
+    """Checks what a run reads and writes before anything is built; leaves nothing behind.
+
+    Raises:
+      ValueError: if the run directory cannot be written, or there is no checkpoint to load.
+    """
+    check_run_directory(config.run_dir, task_name)
+    checkpoint_to_continue(config)
+
+
+def checkpoint_to_continue(config: RunConfig) -> Path | None:
+    """Returns the checkpoint that a run continues from: the one named, or its own newest.
+
+    Raises:
+      ValueError: if the user named something that holds no intact checkpoint.
+    """
+    if config.load_from_ckpt_path is not None:
+        return find_checkpoint(Path(config.load_from_ckpt_path))
+    if config.run_dir is not None:
+        run_directory = RunDirectory(Path(config.run_dir))
+        if any(run_directory.checkpoints_path.glob("step_*")):
+            return find_checkpoint(run_directory.path)
+    return None
+
+
+def train(program: Program, config: TrainingConfig) -> RunResult:
+    """Trains until `max_steps`, Ctrl-C or SIGTERM, and says where the run is.
+
+    Args:
+      program: the built task.
+      config: the task's config; it is written into the run's directory.
+
+    Returns:
+      How it ended.
+
+    Raises:
+      ValueError: if the run directory cannot be written, or a checkpoint does not fit.
+      FloatingPointError: if the loss is not a finite number any more.
+    """
+    start_time = time.monotonic()
+    check_run(config, program.task_name)
+    start_from = checkpoint_to_continue(config)
+    finished = 0
+    if start_from is not None:
+        finished = _check_fits(program, start_from)
+    if config.is_compilation_cached:
+        enable_compilation_cache()
+    run_directory = create_run_directory(config.run_dir, program.task_name)
+    save_config(config, run_directory.config_path)
+    set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
+    with contextlib.ExitStack() as context:
+        context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
+        loggers = [
+            context.enter_context(contextlib.closing(logger))
+            for logger in (
+                JsonLinesLogger(run_directory.metrics_path, finished + 1),
+                TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
+            )
+        ]
+        status = context.enter_context(RunStatus(config.max_steps))
+        stop = context.enter_context(GracefulStop(status.message))
+        status.message(_introduction(program, run_directory.path, start_from))
+        recorder = _LastMetrics()
+        loop = TrainingLoop(
+            program, _loop_settings(config, program), run_directory, [*loggers, recorder], status
+        )
+        state = loop.run(start_from, stop, start_time)
+        status.message(_conclusion(state, stop, run_directory.path, recorder.metrics))
+    return RunResult(
+        path=run_directory.path,
+        iteration=state.iteration,
+        train_state=program.partitioner.unreplicate_state(state.train_state),
+        metrics=recorder.metrics,
+    )
+
+
+def evaluate_checkpoint(program: Program, config: TrainingConfig) -> Metrics:
+    """Evaluates the policy of a checkpoint, without learning and without a run directory.
+
+    Raises:
+      ValueError: if no checkpoint is named, or it does not fit.
+    """
+    train_state, path = load_train_state(program, config)
+    if config.is_compilation_cached:
+        enable_compilation_cache()
+    partitioner = program.partitioner
+    with RunStatus() as status:
+        state = partitioner.replicate_state(train_state)
+        with status.phase("evaluating the policy"):
+            compiled = program.partitioned()
+            metrics = evaluate(
+                program,
+                compiled,
+                state,
+                int(train_state.iteration),
+                config.seed,
+                config.eval_length_seconds,
+            )
+        status.message(f"{path}, {program.num_envs} episodes:")
+        for name, value in metrics.items():
+            status.message(f"  {name} {value:.4g}")
+    return metrics
+
+
+def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, Path]:
+    """Returns the train state of the checkpoint that a config names, and its path.
+
+    Raises:
+      ValueError: if the config names no checkpoint, or it does not fit.
+    """
+    path = checkpoint_to_continue(config)
+    if path is None:
+        raise ValueError(
+            f"run_mode={config.run_mode} needs a checkpoint."
+            " Write load_from_ckpt_path=runs/<task>/run_000."
+        )
+    _check_fits(program, path)
+    whole = restore_checkpoint(path, _abstract_state(program))
+    return whole["train"], path
+
+
+def _abstract_state(program: Program) -> dict[str, Any]:
+    """Returns the shapes and dtypes of a run's state, computing nothing."""
+    return {
+        "train": jax.eval_shape(lambda: program.initial_train_state(0)),
+        "environments": jax.eval_shape(lambda: program.new_environments(0)),
+    }
+
+
+def _check_fits(program: Program, path: Path) -> int:
+    """Checks a checkpoint against the program before anything is compiled; returns its step."""
+    check_checkpoint_fits(path, _abstract_state(program))
+    return int(path.name.split("_")[-1])
+
+
+def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
+    return LoopSettings(
+        seed=config.seed,
+        max_steps=config.max_steps,
+        save_every_n_steps=config.save_every_n_steps,
+        save_every_n_seconds=config.save_every_n_seconds,
+        keep_checkpoints=config.keep_checkpoints,
+        eval_every_n_steps=config.eval_every_n_steps,
+        eval_length_seconds=config.eval_length_seconds,
+        metadata={"task": program.task_name, "num_envs": program.num_envs},
+    )
+
+
+class _LastMetrics:
+    """A logger that remembers the last iteration."""
+
+    def __init__(self) -> None:
+        self.metrics: Metrics = {}
+
+    def log(
+        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Metrics
+    ) -> None:
+        self.metrics = dict(metrics)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _introduction(program: Program, path: Path, start_from: Path | None) -> str:
+    devices = program.partitioner.devices
+    kind = devices[0].device_kind
+    begins = f"continues {start_from}" if start_from is not None else "begins"
+    return (
+        f"Run {path} {begins}: {program.num_envs} environments on {len(devices)} {kind} device(s),"
+        f" {program.rollout_length} control steps in an iteration."
+    )
+
+
+def _conclusion(state: RunState, stop: GracefulStop, path: Path, metrics: Metrics) -> str:
+    how = f"Stopped ({stop.requested})" if stop.requested else "Finished"
+    score = ""
+    if "eval/episode/return" in metrics:
+        score = f", evaluation return {metrics['eval/episode/return']:.2f}"
+    return f"{how} after {state.iteration} iterations{score}. The run is in {path}"

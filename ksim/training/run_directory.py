@@ -1,0 +1,97 @@
+"""Where a run keeps its files: `runs/<task>/run_000/`, or the directory that the user names."""
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+_RUN_PATTERN = re.compile(r"run_(\d{3,})")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """The places of a run's files; none of them is made by asking for it."""
+
+    path: Path
+
+    @property
+    def config_path(self) -> Path:
+        """The effective options of the run."""
+        return self.path / "config.yaml"
+
+    @property
+    def log_path(self) -> Path:
+        """The log of the run, as text."""
+        return self.path / "log.txt"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The metrics, one JSON object per iteration."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def tensorboard_path(self) -> Path:
+        """The folder of TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def checkpoints_path(self) -> Path:
+        """The folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def videos_path(self) -> Path:
+        """The folder of rendered videos."""
+        return self.path / "videos"
+
+
+def create_run_directory(
+    run_dir: str | None, task_name: str, root: Path = Path("runs")
+) -> RunDirectory:
+    """Makes the directory of a run.
+
+    Args:
+      run_dir: the directory to use, which may exist; None for the next free number below
+        `root/task_name`, also when several runs start at once.
+      task_name: the name of the task.
+      root: the folder of all runs.
+
+    Raises:
+      ValueError: if the directory cannot be made or written.
+    """
+    check_run_directory(run_dir, task_name, root)
+    if run_dir is not None:
+        Path(run_dir).mkdir(parents=True, exist_ok=True)
+        return RunDirectory(Path(run_dir))
+    parent = root / task_name
+    parent.mkdir(parents=True, exist_ok=True)
+    matches = (_RUN_PATTERN.fullmatch(entry.name) for entry in parent.iterdir())
+    number = max((int(match[1]) for match in matches if match), default=-1) + 1
+    while True:
+        path = parent / f"run_{number:03d}"
+        try:
+            path.mkdir()
+        except FileExistsError:  # another run took the number in the meantime
+            number += 1
+        else:
+            return RunDirectory(path)
+
+
+def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("runs")) -> None:
+    """Checks that `create_run_directory` would succeed, and leaves nothing behind.
+
+    Raises:
+      ValueError: naming the directory, what stands in the way and what to write instead.
+    """
+    path = Path(run_dir) if run_dir is not None else root / task_name
+    nearest = path.absolute()
+    try:
+        while not (nearest.exists() or nearest.is_symlink()):
+            nearest = nearest.parent
+        tempfile.TemporaryDirectory(prefix=".ksim_", dir=nearest).cleanup()
+    except OSError as error:
+        reason = "it is no directory" if isinstance(error, NotADirectoryError) else error.strerror
+        raise ValueError(
+            f"The run directory {path} cannot be written, because of {nearest}: {reason}. "
+            "Name a directory that can, as in run_dir=/tmp/my_run."
+        ) from error

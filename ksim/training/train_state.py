@@ -1,0 +1,30 @@
+"""Everything that shapes the future of a run, in two pytrees: this one and `EnvState`."""
+
+from typing import Any
+
+from flax import struct
+from jaxtyping import Array, Float, Int, Key
+
+from ksim.nn import RunningMoments
+from ksim.rl import Learner
+
+
+@struct.dataclass
+class TrainState:
+    """The part of a run that is the same on every device.
+
+    Attributes:
+      learner: parameters, optimizer state and learning rate.
+      normalizer: moments of the observations; `None` if they are not normalized.
+      curriculum_carry: the curriculum's memory.
+      level: `[]` curriculum level, in [0, 1].
+      iteration: `[]` int32 iterations finished.
+      key: the key of the run; never consumed, only folded with numbers.
+    """
+
+    learner: Learner
+    normalizer: RunningMoments | None
+    curriculum_carry: Any
+    level: Float[Array, ""]
+    iteration: Int[Array, ""]
+    key: Key[Array, ""]

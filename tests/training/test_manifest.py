@@ -1,0 +1,68 @@
+import hashlib
+import json
+
+import pytest
+
+from ksim.training.manifest import (
+    MANIFEST_NAME,
+    CheckpointCorruptError,
+    verify_manifest,
+    write_manifest,
+)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    (tmp_path / "folder" / "empty").write_bytes(b"")
+    write_manifest(tmp_path)
+    verify_manifest(tmp_path)
+    return tmp_path
+
+
+def test_records_size_and_digest_of_every_file(directory):
+    files = json.loads((directory / MANIFEST_NAME).read_text())["files"]
+    assert files == {
+        "a.bin": {"size": 3, "sha256": hashlib.sha256(b"abc").hexdigest()},
+        "folder/empty": {"size": 0, "sha256": hashlib.sha256(b"").hexdigest()},
+    }
+
+
+def test_changed_file_is_named_with_expected_and_found(directory):
+    (directory / "a.bin").write_bytes(b"abd")
+    expected, found = (hashlib.sha256(text).hexdigest() for text in (b"abc", b"abd"))
+    with pytest.raises(CheckpointCorruptError, match=f"a.bin: .*{expected}.*found.*{found}"):
+        verify_manifest(directory)
+    verify_manifest(directory, "folder/empty")
+    with pytest.raises(CheckpointCorruptError, match=r"a\.bin"):
+        verify_manifest(directory, "a.bin")
+
+
+def test_truncated_and_missing_files_are_named(directory):
+    (directory / "a.bin").write_bytes(b"ab")
+    with pytest.raises(CheckpointCorruptError, match=r"a\.bin: .*'size': 3.*'size': 2"):
+        verify_manifest(directory)
+    (directory / "a.bin").unlink()
+    with pytest.raises(CheckpointCorruptError, match=r"a\.bin: .*no such file"):
+        verify_manifest(directory)
+
+
+def test_missing_or_foreign_manifest(directory):
+    (directory / MANIFEST_NAME).write_text('{"files": {}}')
+    with pytest.raises(CheckpointCorruptError, match="a table of files of format"):
+        verify_manifest(directory)
+    (directory / MANIFEST_NAME).unlink()
+    with pytest.raises(CheckpointCorruptError, match=r"manifest\.json: .*no such file"):
+        verify_manifest(directory)
+
+
+def test_flipped_bits_of_the_manifest_are_found(directory):
+    manifest = directory / MANIFEST_NAME
+    original = manifest.read_bytes()
+    for bit in range(0, 8 * len(original), 7):  # every bit position, in the names and in the hashes
+        changed = bytearray(original)
+        changed[bit // 8] ^= 1 << bit % 8
+        manifest.write_bytes(changed)
+        with pytest.raises(CheckpointCorruptError):
+            verify_manifest(directory)
