@@ -1,0 +1,17 @@
+"""What users subclass."""
+
+from ksim.task.distributed_ppo import DistributedPPOConfig, DistributedPPOTask
+from ksim.task.distributed_rl import DistributedRLConfig, DistributedRLTask
+from ksim.task.ppo import PPOConfig, PPOTask
+from ksim.task.rl import RLConfig, RLTask
+
+__all__ = [
+    "DistributedPPOConfig",
+    "DistributedPPOTask",
+    "DistributedRLConfig",
+    "DistributedRLTask",
+    "PPOConfig",
+    "PPOTask",
+    "RLConfig",
+    "RLTask",
+]

@@ -1,0 +1,105 @@
+"""Tasks on several devices: which devices, and what lies on them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ksim.config.concerns import DevicesConfig, check_divides
+from ksim.task.rl import RLConfig, RLTask
+
+if TYPE_CHECKING:
+    from ksim.parallel import Partitioner
+    from ksim.training.run import RunResult
+
+logger = logging.getLogger(__name__)
+
+SINGLE_DEVICE_WARNING = (
+    "Only 1 device detected. Distributed training will fall back to single-device mode."
+)
+
+
+@dataclass
+class DistributedRLConfig(DevicesConfig, RLConfig):
+    """Options of a task on several devices."""
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        if self.num_devices is not None:
+            self.check_devices(self.num_devices)
+
+    def check_devices(self, num_devices: int) -> None:
+        """Checks that environments and minibatches split evenly over devices.
+
+        Raises:
+          ConfigError: if they do not; it says what to write instead.
+        """
+        check_divides("Number of environments", "num_envs", self.num_envs, num_devices)
+        check_divides("Batch size", "batch_size", self.batch_size, num_devices)
+
+
+ConfigT = TypeVar("ConfigT", bound=DistributedRLConfig)
+
+
+class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
+    """A task whose environments are split over devices, and whose learner is on all of them.
+
+    Parameters, optimizer state and everything else of `TrainState` are replicated; environments
+    are sharded in the order of their global ids. With one device this is ordinary single-device
+    training, with the same numbers.
+    """
+
+    def get_partitioner(self) -> Partitioner:
+        """Returns what runs the per-device program: `jax.pmap` if there are several devices."""
+        from ksim.parallel import Pmap, SingleDevice, select_devices
+
+        axis_name = self.config.pmap_axis_name
+        devices = select_devices(self.config.num_devices)
+        if len(devices) == 1:
+            return SingleDevice(devices[0], axis_name)
+        return Pmap(devices, axis_name)
+
+    def check(self) -> None:
+        """See `RLTask.check`; also checks that everything splits evenly over the devices."""
+        super().check()
+        self.config.check_devices(self.partitioner.num_devices)
+
+    def verify_distributed_setup(self) -> None:
+        """Checks that the task fits the devices, and shows what will lie where.
+
+        Raises:
+          ConfigError: if environments or minibatches do not split evenly over the devices, or
+            there are fewer devices than asked for.
+        """
+        self.check()
+        devices = self.partitioner.devices
+        envs_per_device = self.config.num_envs // len(devices)
+        if len(devices) == 1:
+            logger.warning(SINGLE_DEVICE_WARNING)
+        print(f"{len(devices)} {devices[0].platform} device(s), {devices[0].device_kind}")
+        print(f"Total environments: {self.config.num_envs}")
+        for index, device in enumerate(devices):
+            first = index * envs_per_device
+            print(f"Device {index}: environments {first}-{first + envs_per_device - 1}")
+            logger.debug("Device %d is %s", index, device)
+        print(
+            f"Minibatches: {self.config.num_batches} of {self.config.batch_size} environments,"
+            f" {self.config.batch_size // len(devices)} on each device;"
+            f" gradients are averaged every {self.config.grad_sync_period} update(s)",
+            flush=True,
+        )
+
+    def run_distributed_training(self) -> RunResult:
+        """Trains on all devices; the same as `run`."""
+        result: Any = self.run()
+        return result
+
+    def replicate_state(self, state: Any) -> Any:
+        """Copies a pytree of arrays to every device."""
+        return self.partitioner.replicate_state(state)
+
+    def shard_environments(self, env_state: Any) -> Any:
+        """Splits arrays `[num_envs, ...]` over the devices by their leading axis."""
+        return self.partitioner.shard_environments(env_state)

@@ -1,0 +1,36 @@
+"""The networks that the options describe."""
+
+from collections.abc import Iterable
+
+from ksim.config.concerns import NetworkConfig
+from ksim.envs import DiscreteActions, Environment
+from ksim.nn import ActorCritic
+
+
+def default_model(
+    environment: Environment,
+    config: NetworkConfig,
+    actor_observations: Iterable[str] | None = None,
+    critic_observations: Iterable[str] | None = None,
+) -> ActorCritic:
+    """Returns an actor-critic as the network options say.
+
+    Args:
+      environment: gives the observations and the actions.
+      config: the options.
+      actor_observations: what the actor sees; everything by default.
+      critic_observations: what the critic sees; everything by default.
+    """
+    space = environment.action_space
+    is_discrete = isinstance(space, DiscreteActions)
+    return ActorCritic.create(
+        environment.observation_shapes(),
+        space.count if isinstance(space, DiscreteActions) else space.size,
+        distribution="categorical" if is_discrete else config.action_distribution,
+        network=config.network,
+        hidden_sizes=config.hidden_sizes,
+        activation=config.activation,
+        actor_observations=actor_observations,
+        critic_observations=critic_observations,
+        init_std=config.init_std,
+    )

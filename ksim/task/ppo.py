@@ -1,0 +1,75 @@
+"""Tasks that learn by PPO, on one device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from ksim.config.concerns import LearningConfig
+from ksim.task.rl import RLConfig, RLTask
+
+if TYPE_CHECKING:
+    import optax
+
+    from ksim.parallel import Synchronisation
+    from ksim.rl import Algorithm
+
+
+@dataclass
+class PPOConfig(RLConfig, LearningConfig):
+    """Options of a task that learns by PPO."""
+
+
+ConfigT = TypeVar("ConfigT", bound=PPOConfig)
+
+
+class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
+    """A task that learns by clipped proximal policy optimisation.
+
+    Reference:
+      Schulman et al. 2017, arXiv:1707.06347.
+    """
+
+    def get_optimizer(self) -> optax.GradientTransformation:
+        """Returns Adam with the learning rate of the options, after clipping the gradient.
+
+        The learning rate schedule of the options scales the steps of whatever this returns.
+        """
+        import optax
+
+        adam = optax.adam(self.config.learning_rate, eps=1e-5)
+        if self.config.max_grad_norm is None:
+            return adam
+        return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), adam)
+
+    def get_synchronisation(self) -> Synchronisation:
+        """Returns when and how devices agree; on one device they always do."""
+        from ksim.parallel import Synchronisation
+
+        return Synchronisation(self.partitioner.axis_name)
+
+    def get_algorithm(self) -> Algorithm:
+        """Returns PPO as the options say."""
+        from ksim.rl import PPO, LearningRateSchedule, PPOCoefficients
+
+        config = self.config
+        return PPO(
+            optimizer=self.get_optimizer(),
+            synchronisation=self.get_synchronisation(),
+            coefficients=PPOCoefficients(
+                clip_param=config.clip_param,
+                value_coef=config.value_coef,
+                entropy_coef=config.entropy_coef,
+                value_clip_param=config.value_clip_param,
+            ),
+            learning_rate=LearningRateSchedule(
+                kind=config.learning_rate_schedule,
+                num_iterations=config.max_steps,
+                target_kl=config.target_kl,
+            ),
+            gamma=config.gamma,
+            lam=config.lam,
+            num_batches=config.num_batches,
+            num_passes=config.num_passes,
+            has_normalized_advantages=config.is_advantage_normalized,
+        )

@@ -1,0 +1,273 @@
+"""The base of every task: what a user says about a robot, and how it becomes a program."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ksim.config import ConfigError, parse_command_line
+from ksim.config.concerns import (
+    EvaluationConfig,
+    NetworkConfig,
+    PhysicsConfig,
+    RolloutConfig,
+    RunConfig,
+)
+
+if TYPE_CHECKING:
+    import mujoco
+    import optax
+    from jaxtyping import PRNGKeyArray
+
+    from ksim.envs import Environment
+    from ksim.nn import Model, ModelDefinition
+    from ksim.parallel import Partitioner
+    from ksim.physics import PhysicsEngine, PhysicsModel
+    from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
+    from ksim.terms import (
+        Actuators,
+        Command,
+        Curriculum,
+        Event,
+        Observation,
+        Randomizer,
+        Reset,
+        Reward,
+        Termination,
+    )
+    from ksim.training.program import Program
+    from ksim.training.run import RunResult
+
+Term = TypeVar("Term")
+Terms = Mapping[str, Term] | Sequence[Term]
+"""What a hook gives: terms by name, or a list whose names come from the classes."""
+
+
+@dataclass
+class RLConfig(RunConfig, EvaluationConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
+    """Options of every task."""
+
+
+ConfigT = TypeVar("ConfigT", bound=RLConfig)
+
+
+class RLTask(ABC, Generic[ConfigT]):
+    """A robot, what it shall do, and how it learns it.
+
+    Subclass `PPOTask` (or `DistributedPPOTask` for several devices) rather than this class, and
+    override hooks: `get_mujoco_model`, `get_actuators`, `get_observations`, `get_rewards`,
+    `get_terminations`, and as needed the others. For a world that is not MuJoCo override
+    `get_environment` alone. Hooks that give terms return a dictionary by name or a list.
+    """
+
+    def __init__(self, config: ConfigT) -> None:
+        """Checks the options, without starting JAX.
+
+        Raises:
+          ConfigError: if an option has a value that cannot be; it says what to write instead.
+        """
+        config.validate()
+        self.config = config
+
+    # What the robot is.
+
+    def get_mujoco_model(self) -> mujoco.MjModel:
+        """Returns the compiled MuJoCo model, as `ksim.load_mjcf(path)` does."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must override get_mujoco_model (with"
+            ' `return ksim.load_mjcf("robot.xml")`), or get_environment for a world without MuJoCo.'
+        )
+
+    def get_actuators(self, physics_model: PhysicsModel) -> Terms[Actuators] | Actuators:
+        """Returns what turns actions into controls; torques on all actuated joints by default."""
+        from ksim.terms import TorqueActuators
+
+        return TorqueActuators.create(physics_model)
+
+    def get_physics_randomizers(self, physics_model: PhysicsModel) -> Terms[Randomizer]:
+        """Returns what differs between episodes; nothing by default."""
+        return {}
+
+    # What it shall do.
+
+    def get_observations(self, physics_model: PhysicsModel) -> Terms[Observation]:
+        """Returns what the policy and the critic see."""
+        raise NotImplementedError(f"{type(self).__name__} must override get_observations.")
+
+    def get_commands(self, physics_model: PhysicsModel) -> Terms[Command]:
+        """Returns what the robot is told to do; nothing by default."""
+        return {}
+
+    def get_rewards(self, physics_model: PhysicsModel) -> Terms[Reward]:
+        """Returns the summands of the reward."""
+        raise NotImplementedError(f"{type(self).__name__} must override get_rewards.")
+
+    def get_terminations(self, physics_model: PhysicsModel) -> Terms[Termination]:
+        """Returns the reasons for an episode to end; none by default."""
+        return {}
+
+    def get_resets(self, physics_model: PhysicsModel) -> Terms[Reset]:
+        """Returns how the initial state is drawn; the model's own by default."""
+        return {}
+
+    def get_events(self, physics_model: PhysicsModel) -> Terms[Event]:
+        """Returns what happens to the robot from outside; nothing by default."""
+        return {}
+
+    def get_curriculum(self, physics_model: PhysicsModel | None) -> Curriculum:
+        """Returns how hard the task is over time; the full task from the start by default."""
+        from ksim.terms import ConstantCurriculum
+
+        return ConstantCurriculum(level=1.0)
+
+    def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
+        """Returns what steps the physics; MJX by default."""
+        from ksim.physics import MjxEngine
+
+        return MjxEngine(physics_model)
+
+    def get_environment(self) -> Environment:
+        """Returns the world: by default the MuJoCo model with the terms of the hooks above."""
+        from ksim.task.mujoco_world import build_mujoco_environment
+
+        return build_mujoco_environment(self)
+
+    # How it learns.
+
+    def get_model(self, environment: Environment) -> ModelDefinition:
+        """Returns the actor-critic, without its parameters; as the network options say."""
+        from ksim.task.networks import default_model
+
+        return default_model(environment, self.config)
+
+    @abstractmethod
+    def get_optimizer(self) -> optax.GradientTransformation:
+        """Returns what turns gradients into steps."""
+
+    @abstractmethod
+    def get_algorithm(self) -> Algorithm:
+        """Returns what learns from trajectories."""
+
+    def get_partitioner(self) -> Partitioner:
+        """Returns what runs the per-device program: one device."""
+        from ksim.parallel import SingleDevice, select_devices
+
+        return SingleDevice(select_devices()[0])
+
+    # Underneath.
+
+    @functools.cached_property
+    def environment(self) -> Environment:
+        """The world, built once."""
+        return self.get_environment()
+
+    @functools.cached_property
+    def partitioner(self) -> Partitioner:
+        """What runs the per-device program, chosen once."""
+        return self.get_partitioner()
+
+    def _get_initial_model(self, rng: PRNGKeyArray) -> Model:
+        """Creates and returns the initial model: a pytree whose array leaves are parameters."""
+        from ksim.nn import bind
+
+        return bind(self.get_model(self.environment), rng)
+
+    def _get_initial_env_state(self, rng: PRNGKeyArray) -> EnvState:
+        """Creates and returns the environments, about to start their first episodes."""
+        import jax
+
+        from ksim.rl import initial_env_state
+
+        model = jax.eval_shape(self._get_initial_model, rng)
+        return initial_env_state(self.environment, model.initial_carry(), self.config.num_envs)
+
+    def _rollout(
+        self, model: Policy, env_state: EnvState, model_carry: Any, rng: PRNGKeyArray
+    ) -> tuple[Trajectory, RolloutStatistics, EnvState, Any]:
+        """Acts with the policy in one device's environments, inside the per-device program."""
+        from ksim.rl import rollout
+
+        length = self.config.rollout_length(self.environment.ctrl_dt)
+        return rollout(self.environment, model, env_state, model_carry, rng, length)
+
+    def build(self) -> Program:
+        """Builds the program that the loop runs.
+
+        Raises:
+          ValueError, TypeError, KeyError: if the hooks or options do not fit together.
+        """
+        from ksim.training.program import Program
+
+        self.check()
+        environment = self.environment
+        return Program(
+            task_name=_snake_case(type(self).__name__),
+            environment=environment,
+            partitioner=self.partitioner,
+            algorithm=self.get_algorithm(),
+            curriculum=self.get_curriculum(getattr(environment, "model", None)),
+            num_envs=self.config.num_envs,
+            rollout_length=self.config.rollout_length(environment.ctrl_dt),
+            has_normalizer=self.config.is_observation_normalized,
+            initial_model=self._get_initial_model,
+            initial_env_state=self._get_initial_env_state,
+            rollout=self._rollout,
+        )
+
+    def check(self) -> None:
+        """Checks options against the machine: devices, the run directory, the checkpoint.
+
+        Raises:
+          ValueError: if something does not fit; it says what to write instead.
+        """
+        from ksim.training.run import check_run
+
+        check_run(self.config, _snake_case(type(self).__name__))
+
+    def run(self) -> RunResult | dict[str, float] | None:
+        """Does what `run_mode` says.
+
+        Returns:
+          For `train` how the run ended, for `evaluate` the metrics.
+        """
+        from ksim.training import run
+
+        program = self.build()
+        if self.config.run_mode == "train":
+            return run.train(program, self.config)
+        if self.config.run_mode == "evaluate":
+            return run.evaluate_checkpoint(program, self.config)
+        from ksim.render.viewer import view_policy
+
+        train_state, _ = run.load_train_state(program, self.config)
+        return view_policy(program, train_state, self.config.seed)
+
+    @classmethod
+    def launch(cls, config: ConfigT, arguments: Sequence[str] | None = None) -> Any:
+        """Runs the task from the command line.
+
+        Args:
+          config: the task's options and their defaults.
+          arguments: YAML files and option=value overrides; `None` takes the command line's.
+
+        Returns:
+          What `run` returns. Wrong options end the program with status 2, a message and no run
+          directory.
+        """
+        try:
+            parsed = parse_command_line(config, sys.argv[1:] if arguments is None else arguments)
+            task = cls(parsed)
+            task.check()
+        except ConfigError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+        return task.run()
+
+
+def _snake_case(name: str) -> str:
+    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.removesuffix("Task"))
+    return words.lstrip("_")

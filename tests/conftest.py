@@ -1,0 +1,28 @@
+"""Every test runs with 8 simulated devices, strict shapes, and types checked at run time."""
+
+import os
+
+# Before JAX starts. The long time-outs are for 8 devices on the cores of a small machine.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_force_host_platform_device_count=8",
+        "--xla_cpu_collective_call_warn_stuck_timeout_seconds=120",
+        "--xla_cpu_collective_call_terminate_timeout_seconds=600",
+    ]
+)
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+install_import_hook("ksim", "beartype.beartype").__enter__()
+
+
+@pytest.fixture(autouse=True)
+def in_a_directory_of_its_own(tmp_path, monkeypatch):
+    """Runs write below the working directory: each test gets its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
