@@ -18,16 +18,18 @@ import ksim
 class CartPoleConfig(ksim.DistributedPPOConfig):
     """Options of the cart-pole; they solve it in about a minute on a laptop."""
 
-    num_envs: int = 64
-    batch_size: int = 16
+    num_envs: int = 32
+    batch_size: int = 8
     rollout_length_frames: int | None = 64
-    max_steps: int | None = 100
-    num_passes: int = 4
-    learning_rate: float = 1e-3
+    max_steps: int | None = 300
+    num_passes: int = 8
+    gamma: float = 0.98
+    lam: float = 0.9
+    learning_rate: float = 5e-4
     learning_rate_schedule: str = "linear"
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    activation: str = "tanh"
     entropy_coef: float = 0.01
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
 
 
 class CartPoleTask(ksim.DistributedPPOTask[CartPoleConfig]):
