@@ -4,11 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+comma := ,
 
-# The main job runs on every GPU, or on simulated devices over the CPU's cores (a power of two).
+# The main job runs on every GPU, or on simulated devices over the CPU's cores (a power of two),
+# for a few minutes; what stands in ARGS goes before these defaults.
+HAS_GPU := $(shell command -v nvidia-smi 2>/dev/null)
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 DEVICES := $(shell n=1; while [ $$((2 * n)) -le $(CORES) ] && [ $$n -lt 8 ]; do n=$$((2 * n)); done; echo $$n)
-TRAIN_DEVICES := $(if $(shell command -v nvidia-smi 2>/dev/null),,num_devices=$(DEVICES))
+NUM_DEVICES := $(if $(HAS_GPU)$(findstring num_devices=,$(ARGS)),,num_devices=$(DEVICES))
+MAX_STEPS := $(if $(findstring max_steps=,$(ARGS)),,max_steps=200)
+EXTRAS := dev$(if $(HAS_GPU),$(comma)cuda)
 
 .PHONY: install train test test-all lint format bench docs clean
 
@@ -16,11 +21,11 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
 train: install  ## Train the humanoid; options in ARGS, as in `make train ARGS="max_steps=1000"`.
-	$(BIN)/python -m examples.walking_distributed $(TRAIN_DEVICES) max_steps=150 $(ARGS)
+	$(BIN)/python -m examples.walking_distributed $(NUM_DEVICES) $(MAX_STEPS) $(ARGS)
 
 test: install  ## Pass the tests, but for the slow ones.
 	$(BIN)/python -m pytest -q

@@ -1,0 +1,1 @@
+"""One file to read top to bottom each."""

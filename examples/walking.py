@@ -94,18 +94,14 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
             physics_model, kp=KP, kd=KD, action_scale=0.5, default_positions="stand"
         )
 
-    def get_observations(
-        self, physics_model: ksim.PhysicsModel
-    ) -> dict[str, ksim.Observation]:
+    def get_observations(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Observation]:
         """Returns noisy senses for the actor, and exact ones for the critic."""
         noise = ksim.UniformNoise
         return {
             "joint_position": ksim.JointPositionObservation.create(
                 physics_model, default_positions="stand", noise=noise(0.01)
             ),
-            "joint_velocity": ksim.JointVelocityObservation.create(
-                physics_model, noise=noise(0.5)
-            ),
+            "joint_velocity": ksim.JointVelocityObservation.create(physics_model, noise=noise(0.5)),
             "projected_gravity": ksim.ProjectedGravityObservation.create(
                 physics_model, noise=noise(0.03)
             ),
@@ -141,9 +137,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
             "linear_velocity": ksim.LinearVelocityTrackingReward.create(
                 physics_model, sigma=0.35, scale=1.5
             ),
-            "angular_velocity": ksim.AngularVelocityTrackingReward.create(
-                physics_model, scale=0.5
-            ),
+            "angular_velocity": ksim.AngularVelocityTrackingReward.create(physics_model, scale=0.5),
             "alive": ksim.AliveReward(scale=0.5),
             "upright": ksim.UprightReward.create(physics_model, scale=0.5),
             "gait": ksim.GaitPhaseReward.create(physics_model, FEET, period=0.8, scale=0.5),
@@ -160,9 +154,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
             "energy": ksim.EnergyReward.create(physics_model, scale=-1e-4),
         }
 
-    def get_terminations(
-        self, physics_model: ksim.PhysicsModel
-    ) -> dict[str, ksim.Termination]:
+    def get_terminations(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Termination]:
         """Returns falling, blowing up, and the end of the time."""
         return {
             "fallen": ksim.FallenTermination.create(physics_model, min_height=0.6),
@@ -174,8 +166,12 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
         """Returns a standing start, a little different every time."""
         return {
             "stand": ksim.KeyframeReset.create(physics_model, "stand"),
-            "joint_position": ksim.JointPositionReset.create(physics_model, offset_range=(-0.05, 0.05)),
-            "joint_velocity": ksim.JointVelocityReset.create(physics_model, velocity_range=(-0.1, 0.1)),
+            "joint_position": ksim.JointPositionReset.create(
+                physics_model, offset_range=(-0.05, 0.05)
+            ),
+            "joint_velocity": ksim.JointVelocityReset.create(
+                physics_model, velocity_range=(-0.1, 0.1)
+            ),
             "heading": ksim.HeadingReset.create(physics_model),
             "height": ksim.HeightReset.create(physics_model, height_range=(0.0, 0.02)),
         }
@@ -207,9 +203,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
 
     def get_model(self, environment: ksim.Environment) -> ksim.ModelDefinition:
         """Returns an actor that sees what a robot senses, and a critic that sees everything."""
-        return ksim.default_model(
-            environment, self.config, actor_observations=ACTOR_OBSERVATIONS
-        )
+        return ksim.default_model(environment, self.config, actor_observations=ACTOR_OBSERVATIONS)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """The walking humanoid on several devices: the same task, another base class.
 
     python -m examples.walking_distributed num_devices=2
-    XLA_FLAGS=--xla_force_host_platform_device_count=2 \\
-        python -m examples.walking_distributed num_envs=8 batch_size=4
+    python -m examples.walking_distributed num_devices=2 num_envs=8 batch_size=4 max_steps=10
 """
 
 from __future__ import annotations

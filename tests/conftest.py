@@ -11,14 +11,29 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
+# As ksim.parallel.select_devices does: 8 devices must not run out of threads.
+os.environ.setdefault("NPROC", "32")
 
+import flax.struct
 import jax
 import pytest
 from jaxtyping import install_import_hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-install_import_hook("ksim", "beartype.beartype").__enter__()
+_dataclass = flax.struct.dataclass
+
+
+def _unchecked_dataclass(cls=None, **options):
+    """A pytree's fields hold whatever a tree map puts there, so only functions are checked."""
+    if cls is None:
+        return lambda cls: _unchecked_dataclass(cls, **options)
+    cls.__no_type_check__ = True
+    return _dataclass(cls, **options)
+
+
+flax.struct.dataclass = _unchecked_dataclass
+install_import_hook("ksim", "tests.type_checker.check_types").__enter__()
 
 
 @pytest.fixture(autouse=True)

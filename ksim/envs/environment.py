@@ -81,9 +81,7 @@ class Environment(ABC):
         """
 
     @abstractmethod
-    def step(
-        self, state: State, action: Array, key: Key[Array, ""]
-    ) -> tuple[State, Timestep]:
+    def step(self, state: State, action: Array, key: Key[Array, ""]) -> tuple[State, Timestep]:
         """Advances by one step.
 
         Args:
@@ -126,10 +124,8 @@ class Environment(ABC):
             return jnp.where(is_reset, fresh, stepped)
 
         no_timestep = jax.tree.map(jnp.zeros_like, timestep)
-        fresh_timestep = no_timestep.replace(observations=fresh_observations)
-        return jax.tree.map(
-            select, (fresh_state, fresh_timestep), (next_state, timestep)
-        )
+        fresh_timestep = dataclasses.replace(no_timestep, observations=fresh_observations)
+        return jax.tree.map(select, (fresh_state, fresh_timestep), (next_state, timestep))
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shape of each observation by name."""
@@ -144,5 +140,7 @@ def num_features(shape: tuple[int, ...]) -> int:
 
 def _zeros(array: jax.ShapeDtypeStruct) -> Array:
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
-        return jax.random.split(jax.random.key(0), array.shape) if array.shape else jax.random.key(0)
+        return (
+            jax.random.split(jax.random.key(0), array.shape) if array.shape else jax.random.key(0)
+        )
     return jnp.zeros(array.shape, array.dtype)

@@ -10,7 +10,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ksim.envs.environment import ActionSpace, ContinuousActions, Environment, Timestep
+from ksim.envs.environment import ContinuousActions, Environment, Timestep
 from ksim.physics import EpisodeStart, ModelFields, PhysicsData, PhysicsEngine, PhysicsModel
 from ksim.terms import (
     Actuators,
@@ -98,7 +98,7 @@ class MujocoEnvironment(Environment):
         self._default_start = _default_start(model)
 
     @property
-    def action_space(self) -> ActionSpace:
+    def action_space(self) -> ContinuousActions:
         """The concatenated actions of all actuator terms."""
         return ContinuousActions(sum(term.action_size for term in self.terms.actuators.values()))
 
@@ -117,9 +117,7 @@ class MujocoEnvironment(Environment):
         )
         return state, timestep.observations
 
-    def step(
-        self, state: MujocoState, action: Array, key: Key0
-    ) -> tuple[MujocoState, Timestep]:
+    def step(self, state: MujocoState, action: Array, key: Key0) -> tuple[MujocoState, Timestep]:
         """See `Environment.step`."""
         return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0))
 
@@ -142,7 +140,9 @@ class MujocoEnvironment(Environment):
         level: Float[Array, ""],
     ) -> tuple[MujocoState, Timestep]:
         """See `Environment.step_or_reset`: one compiled copy of the physics serves both."""
-        episode_key, actuator_key, event_key, command_key, observation_key = jax.random.split(key, 5)
+        episode_key, actuator_key, event_key, command_key, observation_key = jax.random.split(
+            key, 5
+        )
         fresh, start = self._fresh_episode(episode_key, level, state)
 
         carries = state.carries
@@ -150,7 +150,8 @@ class MujocoEnvironment(Environment):
         ctrl, carries = self._controls(action, state.physics, carries, actuator_key)
         pushes, carries = self._evaluate("events", before, carries, event_key)
         physics = state.physics.replace(qvel=sum(pushes.values(), start=state.physics.qvel))
-        stepped = state.replace(
+        stepped = dataclasses.replace(
+            state,
             carries=carries,
             action=action,
             previous_action=state.action,
@@ -158,17 +159,18 @@ class MujocoEnvironment(Environment):
         )
         state = _where(is_reset, fresh, stepped)
         physics = self.engine.step(state.model_fields, physics, ctrl, start, is_reset)
-        state = state.replace(physics=physics)
+        state = dataclasses.replace(state, physics=physics)
 
         after = _step_state(state, level, self.ctrl_dt)
         timestep, carries = self._judge(after, state.carries, is_reset)
         commands, carries = self._evaluate("commands", after, carries, command_key)
-        after = after.replace(commands=commands)
+        after = dataclasses.replace(after, commands=commands)
         observations, carries = self._evaluate("observations", after, carries, observation_key)
-        timestep = timestep.replace(
-            observations=_where(_is_finite(physics), observations, _zeros_like(observations))
+        timestep = dataclasses.replace(
+            timestep,
+            observations=_where(_is_finite(physics), observations, _zeros_like(observations)),
         )
-        return state.replace(carries=carries, commands=commands), timestep
+        return dataclasses.replace(state, carries=carries, commands=commands), timestep
 
     def _judge(
         self, after: StepState, carries: Carries, is_reset: Bool[Array, ""]
@@ -181,9 +183,7 @@ class MujocoEnvironment(Environment):
             for name, value in values.items()
         }
         flags, carries = self._evaluate("terminations", after, carries)
-        flags = {
-            name: flag & ~is_reset for name, flag in {**flags, "diverged": ~is_finite}.items()
-        }
+        flags = {name: flag & ~is_reset for name, flag in {**flags, "diverged": ~is_finite}.items()}
         time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
         timestep = Timestep(
             observations={},
@@ -231,7 +231,7 @@ class MujocoEnvironment(Environment):
         """Draws a new episode: everything but its physics, and the state that physics starts in."""
         carry_key, start_key, field_key = jax.random.split(key, 3)
         carries = self._initial_carries(carry_key)
-        start = self._default_start
+        start = EpisodeStart(*map(jnp.asarray, self._default_start))
         for name, term_key in _keys_by_name(start_key, self.terms.resets).items():
             start, carries["resets"][name] = self.terms.resets[name](
                 start, level, carries["resets"][name], term_key
@@ -242,7 +242,8 @@ class MujocoEnvironment(Environment):
                 fields, carries["randomizers"][name], term_key
             )
             fields |= drawn
-        fresh = like.replace(
+        fresh = dataclasses.replace(
+            like,
             model_fields=fields,
             carries=carries,
             action=jnp.zeros_like(like.action),
@@ -321,14 +322,11 @@ def _is_finite(physics: PhysicsData) -> Bool[Array, ""]:
     return jnp.all(jnp.isfinite(physics.qpos)) & jnp.all(jnp.isfinite(physics.qvel))
 
 
-def _default_start(model: PhysicsModel) -> EpisodeStart:
-    """Returns the model's own initial state: its first keyframe if it has one, else `qpos0`."""
+def _default_start(model: PhysicsModel) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the model's own `qpos` and `qvel`: its first keyframe if it has one, else `qpos0`."""
     mj_model = model.mj_model
     if mj_model.nkey:
-        return EpisodeStart(
-            qpos=np.asarray(mj_model.key_qpos[0], np.float32),
-            qvel=np.asarray(mj_model.key_qvel[0], np.float32),
-        )
-    return EpisodeStart(
-        qpos=np.asarray(mj_model.qpos0, np.float32), qvel=np.zeros(mj_model.nv, np.float32)
-    )
+        qpos, qvel = mj_model.key_qpos[0], mj_model.key_qvel[0]
+    else:
+        qpos, qvel = mj_model.qpos0, np.zeros(mj_model.nv)
+    return np.asarray(qpos, np.float32), np.asarray(qvel, np.float32)

@@ -1,7 +1,7 @@
 """Feed-forward and recurrent networks with one calling convention."""
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import jax
@@ -10,7 +10,6 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from ksim.config import unknown_name_message
-from ksim.nn.orthogonal import orthogonal
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
@@ -34,10 +33,10 @@ def activation_function(name: str) -> Callable[[Array], Array]:
     return _ACTIVATIONS[name]
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """A Linen module from a vector and a memory to a vector and the next memory.
 
-    All weights start orthogonal, all biases 0.
+    Those below start with orthogonal weights and zero biases.
     """
 
     @abstractmethod
@@ -130,8 +129,8 @@ class GRU(Network):
         for i, state in zip(range(self.num_layers), carry, strict=True):
             cell = nn.GRUCell(
                 self.hidden_size,
-                kernel_init=orthogonal(),
-                recurrent_kernel_init=orthogonal(),
+                kernel_init=nn.initializers.orthogonal(),
+                recurrent_kernel_init=nn.initializers.orthogonal(),
                 name=f"hidden_{i}",
             )
             state, x = cell(state, x)
@@ -144,7 +143,7 @@ class GRU(Network):
 
 
 def _dense(size: int, scale: float, name: str) -> nn.Dense:
-    return nn.Dense(size, kernel_init=orthogonal(scale), name=name)
+    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale), name=name)
 
 
 def _check_positive(network: Network, **sizes: tuple[int, ...]) -> None:

@@ -46,16 +46,16 @@ def replica_drift(tree: Any, axis_name: str) -> Float[Array, ""]:
 def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
     """Returns 32 bits that depend on every bit of a pytree and on where it stands.
 
-    Each word is weighted by an odd number that depends on its position, so that a changed bit
-    and two exchanged words both change the sum; replicas that are bit-identical always agree.
+    Each word is scrambled together with its position before they are summed. One changed word
+    always changes the sum, several (two exchanged ones, say) but for one chance in 2^32; replicas
+    that are bit-identical always agree.
     """
-    fingerprint = jnp.uint32(2166136261)
+    fingerprint = jnp.uint32(1)
     for leaf in jax.tree.leaves(tree):
         words = _words(leaf).ravel()
-        weights = 2 * lax.iota(jnp.uint32, words.size) + 1
-        fingerprint = fingerprint * jnp.uint32(16777619) + jnp.sum(
-            words * weights, dtype=jnp.uint32
-        )
+        places = lax.iota(jnp.uint32, words.size) * jnp.uint32(0x9E3779B9)
+        total = jnp.sum(_scramble(words ^ places), dtype=jnp.uint32)
+        fingerprint = _scramble(fingerprint) + total
     return fingerprint
 
 
@@ -67,6 +67,13 @@ def are_replicas_identical(tree: Any, axis_name: str) -> Bool[Array, ""]:
 
 def _is_floating(leaf: Array) -> bool:
     return jnp.issubdtype(leaf.dtype, jnp.floating)
+
+
+def _scramble(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
+    """Maps words one to one to words that look random."""
+    words = (words ^ (words >> 16)) * jnp.uint32(0x7FEB352D)
+    words = (words ^ (words >> 15)) * jnp.uint32(0x846CA68B)
+    return words ^ (words >> 16)
 
 
 def _words(leaf: Array) -> Array:

@@ -4,7 +4,9 @@ import jax
 from jaxtyping import Array, Int, Key
 
 
-def environment_keys(key: Key[Array, ""], env_ids: Int[Array, "num_envs"]) -> Key[Array, "num_envs"]:
+def environment_keys(
+    key: Key[Array, ""], env_ids: Int[Array, "num_envs"]
+) -> Key[Array, "num_envs"]:
     """Returns one key for each environment, from its *global* id.
 
     The same environment gets the same key whichever device holds it, so the device count changes

@@ -93,6 +93,4 @@ class Partitioner(ABC):
     def check_divisible(self, tree: Any) -> None:
         """Raises ConfigError if a leading axis of `tree` does not split evenly over the devices."""
         for leaf in jax.tree.leaves(tree):
-            check_divides(
-                "Number of environments", "num_envs", leaf.shape[0], self.num_devices
-            )
+            check_divides("Number of environments", "num_envs", leaf.shape[0], self.num_devices)

@@ -51,7 +51,7 @@ class Synchronisation:
         return (update % self.period == 0) | (update == num_updates)
 
     def gradients(self, gradients: Any) -> Any:
-        """Returns the gradients averaged over the devices, or what the replacement makes of them."""
+        """Returns gradients averaged over the devices, or what the replacement makes of them."""
         if self.average_gradients is not None:
             return self.average_gradients(gradients)
         return lax.pmean(gradients, self.axis_name)

@@ -1,10 +1,11 @@
 """What terms may read of the physics."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float
 
 
+@runtime_checkable
 class PhysicsData(Protocol):
     """The state of one simulation: the fields of MuJoCo's `mjData`, by their MuJoCo names.
 
@@ -21,6 +22,8 @@ class PhysicsData(Protocol):
     xpos: Float[Array, "nbody 3"]
     xquat: Float[Array, "nbody 4"]
     xmat: Float[Array, "nbody 3 3"]
+    xipos: Float[Array, "nbody 3"]
+    ximat: Float[Array, "nbody 3 3"]
     geom_xpos: Float[Array, "ngeom 3"]
     site_xpos: Float[Array, "nsite 3"]
     site_xmat: Float[Array, "nsite 3 3"]

@@ -146,11 +146,9 @@ class JointIndex:
         for name in chosen:
             if name not in self._selections:
                 message = unknown_name_message(name, self.names, kind="joint")
-                raise KeyError(f"{asked_by}(joint={name!r}): {message}")
+                raise KeyError(f'{asked_by}(joint="{name}"): {message}')
         rows = [self._selections[name] for name in chosen]
-        qpos_ids, qvel_ids, lower, upper = (
-            zip(*rows, strict=True) if rows else ((), (), (), ())
-        )
+        qpos_ids, qvel_ids, lower, upper = zip(*rows, strict=True) if rows else ((), (), (), ())
         return JointSelection(chosen, qpos_ids, qvel_ids, lower, upper)
 
     def require_base(self, asked_by: str) -> FreeJoint:

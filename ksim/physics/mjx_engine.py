@@ -28,7 +28,7 @@ class MjxEngine(PhysicsEngine):
         check_supported(model.mj_model)
         self._num_substeps = model.num_substeps
         # Host arrays: a program that closes over them may run on any device.
-        self._model = _to_numpy(mjx.put_model(model.mj_model))
+        self._model = _to_numpy(mjx.put_model(model.mj_model, **_placement()))
         self._initial_data = _default_data(model.mj_model)
         self._is_acceleration_sensor = _acceleration_sensor_mask(model.mj_model)
 
@@ -38,14 +38,14 @@ class MjxEngine(PhysicsEngine):
 
     def model_fields(self, names: tuple[str, ...]) -> ModelFields:
         """See `PhysicsEngine.model_fields`."""
-        return {name: self._model_field(name) for name in names}
+        return {name: jnp.asarray(self._model_field(name)) for name in names}
 
-    def _model_field(self, name: str) -> Array:
+    def _model_field(self, name: str) -> np.ndarray:
         value = getattr(self._model, name, None)
         if not isinstance(value, np.ndarray) or not np.issubdtype(value.dtype, np.floating):
             known = [field for field in vars(self._model) if not field.startswith("_")]
             message = unknown_name_message(name, known, kind="model field")
-            raise KeyError(f"MjxEngine(field={name!r}): {message}")
+            raise KeyError(f'MjxEngine(field="{name}"): {message}')
         return value
 
     def step(
@@ -66,7 +66,9 @@ class MjxEngine(PhysicsEngine):
             data = self._start_where(is_start, data, start)
             return _update_positions_and_velocities(model, data)
 
-        return lax.fori_loop(0, self._num_substeps, substep, data.replace(ctrl=ctrl))
+        # On GPUs since Ampere a matrix product would otherwise be rounded to 10 bits.
+        with jax.default_matmul_precision("highest"):
+            return lax.fori_loop(0, self._num_substeps, substep, data.replace(ctrl=ctrl))
 
     def _start_where(self, is_start: Bool[Array, ""], data: Any, start: EpisodeStart) -> Any:
         """Replaces the state where an episode starts, and clears what the last one left behind."""
@@ -92,10 +94,8 @@ def _integrate(model: Any, data: Any) -> Any:
     """Computes forces and accelerations, and advances the state by one physics step."""
     data = mjx.fwd_actuation(model, data)
     data = mjx.fwd_acceleration(model, data)
-    if data._impl.efc_J.size:
-        data = mjx.solve(model, data)
-    else:
-        data = data.replace(qacc=data.qacc_smooth)
+    has_constraints = data._impl.efc_J.size > 0
+    data = mjx.solve(model, data) if has_constraints else data.replace(qacc=data.qacc_smooth)
     data = mjx.sensor_acc(model, data)
     if model.opt.integrator == mujoco.mjtIntegrator.mjINT_EULER:
         return mjx.euler(model, data)
@@ -125,7 +125,12 @@ def _default_data(mj_model: mujoco.MjModel) -> Any:
     """Returns the data of the model's default state, computed by native MuJoCo."""
     data = mujoco.MjData(mj_model)
     mujoco.mj_forward(mj_model, data)
-    return _to_numpy(mjx.put_data(mj_model, data))
+    return _to_numpy(mjx.put_data(mj_model, data, **_placement()))
+
+
+def _placement() -> dict[str, Any]:
+    """Returns the implementation and the device, which MJX would choose with a line in the log."""
+    return {"impl": "jax", "device": jax.local_devices()[0]}
 
 
 def _acceleration_sensor_mask(mj_model: mujoco.MjModel) -> np.ndarray:

@@ -116,7 +116,7 @@ class PhysicsModel:
         if part_id < 0:
             plural = "bodies" if kind == "body" else f"{kind}s"
             message = unknown_name_message(name, self.names(kind), kind=kind, plural=plural)
-            raise KeyError(f"{asked_by}({kind}={name!r}): {message}")
+            raise KeyError(f'{asked_by}({kind}="{name}"): {message}')
         return part_id
 
     def sensor_slice(self, name: str, asked_by: str) -> tuple[int, int]:
@@ -141,5 +141,5 @@ def asset_path(name: str) -> Path:
     if not path.is_file():
         known = sorted(file.name for file in folder.glob("*.xml"))
         message = unknown_name_message(name, known, kind="model", place="in ksim/assets")
-        raise KeyError(f"asset_path({name!r}): {message}")
+        raise KeyError(f'asset_path("{name}"): {message}')
     return path

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
@@ -40,7 +41,7 @@ class Policy:
 
     model: Model
     normalizer: RunningMoments | None
-    is_deterministic: Bool[Array, ""]
+    is_deterministic: Bool[Array | np.ndarray, ""]
 
     def act(self, observations: dict[str, Array], carry: Any, key: Key[Array, ""]) -> Decision:
         """Decides what one environment does next."""

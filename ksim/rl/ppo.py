@@ -114,13 +114,10 @@ class PPO(Algorithm):
         """See `Algorithm.update`."""
         deal_key, entropy_key = jax.random.split(key)
         batch, batch_metrics = self.prepare(trajectory, normalizer)
-        members = minibatch_members(
-            deal_key, batch.env_id, self.num_batches, self.num_passes
-        )
+        members = minibatch_members(deal_key, batch.env_id, self.num_batches, self.num_passes)
         num_updates = members.shape[0]
-        learner = learner.replace(
-            learning_rate_scale=self.learning_rate.at(iteration, learner.learning_rate_scale)
-        )
+        scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
+        learner = dataclasses.replace(learner, learning_rate_scale=scale)
 
         def one_update(learner: Learner, inputs: tuple[Array, Array, Array]) -> tuple[Any, Metrics]:
             index, members, is_synchronising = inputs
@@ -199,10 +196,10 @@ class PPO(Algorithm):
         distribution, value = unroll(
             model, minibatch.observations, minibatch.initial_carry, minibatch.is_valid
         )
-        num_steps = minibatch.is_valid.shape[0]
-        keys = jax.vmap(lambda env_key: jax.random.split(env_key, num_steps), out_axes=1)(
-            environment_keys(key, minibatch.env_id)
-        )
+        steps = jnp.arange(minibatch.is_valid.shape[0])
+        keys = jax.vmap(
+            lambda step: environment_keys(jax.random.fold_in(key, step), minibatch.env_id)
+        )(steps)
         entropy = jax.vmap(jax.vmap(lambda one, key: one.entropy(key)))(distribution, keys)
         log_prob = distribution.log_prob(minibatch.latent)
         return ppo_loss(log_prob, value, entropy, minibatch.samples, self.coefficients)
@@ -224,9 +221,7 @@ class PPO(Algorithm):
         steps, optimizer_state = self.optimizer.update(
             gradients, learner.optimizer_state, learner.model
         )
-        model = optax.apply_updates(
-            learner.model, jax.tree.map(lambda step: scale * step, steps)
-        )
+        model = optax.apply_updates(learner.model, jax.tree.map(lambda step: scale * step, steps))
         adapted = self.learning_rate.after_update(scale, kl)
         learner = Learner(
             model=model,
@@ -234,7 +229,7 @@ class PPO(Algorithm):
             # Devices agree on the divergence only when they synchronise.
             learning_rate_scale=jnp.where(is_synchronising, adapted, scale),
         )
-        metrics["policy/gradient_norm"] = optax.global_norm(gradients)
+        metrics["policy/gradient_norm"] = optax.tree.norm(gradients)
         if self.synchronisation.is_every_update:
             return learner, metrics | {"device/replica_drift": jnp.float32(0)}
         learner, drift = self._where_synchronising(

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
@@ -72,11 +73,18 @@ def ppo_loss(
     Reference:
       Schulman et al. 2017, arXiv:1707.06347, equations 7 and 9.
     """
+    weight = samples.weight
+
+    def counted(x: Array) -> Array:
+        # Where the weight is 0 the sample may hold anything; masked only in the mean, it would
+        # still make the gradient NaN.
+        return jnp.where(weight > 0, x, 0.0)
 
     def mean(x: Array) -> Array:
-        # Where the weight is 0 the sample may hold anything.
-        return jnp.mean(jnp.where(samples.weight > 0, x * samples.weight, 0.0))
+        return jnp.mean(x * weight)
 
+    samples = jax.tree.map(counted, samples)
+    log_prob, value, entropy = counted(log_prob), counted(value), counted(entropy)
     clip = coefficients.clip_param
     log_ratio = log_prob - samples.log_prob
     ratio = jnp.exp(log_ratio)

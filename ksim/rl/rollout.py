@@ -1,5 +1,6 @@
 """Acting in many environments at once."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -48,9 +49,10 @@ def rollout(
         )
         decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
         environment_state, timestep = jax.vmap(environment.step_or_reset)(
-            env_state.environment, decision.action, keys[:, 1], env_state.is_over, env_state.level
+            env_state.environment, decision.action, keys[:, 0], env_state.is_over, env_state.level
         )
-        timestep = timestep.replace(is_truncated=timestep.is_truncated & ~timestep.is_terminated)
+        is_truncated = timestep.is_truncated & ~timestep.is_terminated
+        timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
         next_state, statistics = _advance(env_state, environment_state, timestep)
         next_carry = _where(env_state.is_over, initial_carry, decision.carry)
         kept = {
@@ -100,7 +102,8 @@ def _advance(
         episode_length=count(episode_length, is_done),
         terminations={name: count(flag, is_done) for name, flag in timestep.terminations.items()},
     )
-    after = before.replace(
+    after = dataclasses.replace(
+        before,
         environment=environment_state,
         observations=timestep.observations,
         is_over=is_done,

@@ -58,6 +58,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         axis_name = self.config.pmap_axis_name
         devices = select_devices(self.config.num_devices)
         if len(devices) == 1:
+            logger.warning(SINGLE_DEVICE_WARNING)
             return SingleDevice(devices[0], axis_name)
         return Pmap(devices, axis_name)
 
@@ -76,8 +77,6 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         self.check()
         devices = self.partitioner.devices
         envs_per_device = self.config.num_envs // len(devices)
-        if len(devices) == 1:
-            logger.warning(SINGLE_DEVICE_WARNING)
         print(f"{len(devices)} {devices[0].platform} device(s), {devices[0].device_kind}")
         print(f"Total environments: {self.config.num_envs}")
         for index, device in enumerate(devices):

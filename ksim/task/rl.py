@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ksim.config import ConfigError, parse_command_line
 from ksim.config.concerns import (
-    EvaluationConfig,
     NetworkConfig,
     PhysicsConfig,
     RolloutConfig,
-    RunConfig,
+    TrainingConfig,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +47,7 @@ Terms = Mapping[str, Term] | Sequence[Term]
 
 
 @dataclass
-class RLConfig(RunConfig, EvaluationConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
+class RLConfig(TrainingConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
     """Options of every task."""
 
 
@@ -241,10 +240,19 @@ class RLTask(ABC, Generic[ConfigT]):
             return run.train(program, self.config)
         if self.config.run_mode == "evaluate":
             return run.evaluate_checkpoint(program, self.config)
-        from ksim.render.viewer import view_policy
+        self._view(program)
+        return None
 
-        train_state, _ = run.load_train_state(program, self.config)
-        return view_policy(program, train_state, self.config.seed)
+    def _view(self, program: Program) -> None:
+        import numpy as np
+
+        from ksim.render.viewer import view_policy
+        from ksim.rl import Policy
+        from ksim.training.run import load_train_state
+
+        train_state, _ = load_train_state(program, self.config)
+        policy = Policy(train_state.learner.model, train_state.normalizer, np.array(True))
+        view_policy(self.environment, policy, train_state.level, self.config.seed)
 
     @classmethod
     def launch(cls, config: ConfigT, arguments: Sequence[str] | None = None) -> Any:
@@ -255,17 +263,18 @@ class RLTask(ABC, Generic[ConfigT]):
           arguments: YAML files and option=value overrides; `None` takes the command line's.
 
         Returns:
-          What `run` returns. Wrong options end the program with status 2, a message and no run
-          directory.
+          What `run` returns.
+
+        Raises:
+          SystemExit: with status 2, after a message, if an option cannot be used. Nothing has been
+            compiled then, and there is no run directory.
         """
         try:
             parsed = parse_command_line(config, sys.argv[1:] if arguments is None else arguments)
-            task = cls(parsed)
-            task.check()
+            return cls(parsed).run()
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
-        return task.run()
 
 
 def _snake_case(name: str) -> str:

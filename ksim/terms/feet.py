@@ -96,7 +96,7 @@ def _touch_sensor(mj_model: mujoco.MjModel, site_id: int, name: str, asked_by: s
     (sensors,) = np.nonzero(is_touch & (mj_model.sensor_objid == site_id))
     if not len(sensors):
         raise ValueError(
-            f"{asked_by}(site={name!r}): the site has no touch sensor."
+            f'{asked_by}(site="{name}"): the site has no touch sensor.'
             f' Write <sensor><touch site="{name}"/></sensor> in the MJCF.'
         )
     return int(mj_model.sensor_adr[sensors[0]])

@@ -37,8 +37,8 @@ def resolve_joint_values(
     for joint in joints:
         if joint not in matches:
             raise KeyError(
-                f"{asked_by}({argument}={{...}}): joint {joint!r} gets no number."
-                f" Add {joint!r}: ..., or '*': ... for all other joints."
+                f'{asked_by}({argument}={{...}}): joint "{joint}" gets no number.'
+                f' Add "{joint}": ..., or "*": ... for all other joints.'
             )
     return tuple(matches[joint] for joint in joints)
 
@@ -78,7 +78,7 @@ def _match(
         fitting = [joint for joint in joints if fnmatchcase(joint, pattern)]
         if not fitting:
             message = unknown_name_message(pattern, joints, kind="joint")
-            raise KeyError(f"{asked_by}({argument}={{{pattern!r}: ...}}): {message}")
+            raise KeyError(f'{asked_by}({argument}={{"{pattern}": ...}}): {message}')
         for joint in fitting:
             matches.setdefault(joint, float(value))
     matches |= {joint: float(values[joint]) for joint in joints if joint in values}

@@ -55,7 +55,7 @@ def read_command(state: StepState, name: str, asked_by: str) -> Float[Array, "si
     """
     if name not in state.commands:
         message = unknown_name_message(name, state.commands, kind="command", place="in the task")
-        raise KeyError(f"{asked_by}(command={name!r}): {message}")
+        raise KeyError(f'{asked_by}(command="{name}"): {message}')
     return state.commands[name]
 
 

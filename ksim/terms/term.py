@@ -14,7 +14,7 @@ Carry = Any
 """A term's memory of one environment: any pytree of arrays, `()` if it has none."""
 
 
-class Term(ABC):
+class Term(ABC):  # noqa: B024 - each family adds its abstract call
     """A small, frozen, final piece of a task.
 
     A term is a frozen dataclass of plain values (numbers, names, indices), built once from the

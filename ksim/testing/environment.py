@@ -1,5 +1,6 @@
 """Does an environment keep the contract that training relies on?"""
 
+import functools
 from typing import Any
 
 import jax
@@ -7,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from ksim.envs import ContinuousActions, DiscreteActions, Environment, Timestep
+from ksim.envs import ActionSpace, DiscreteActions, Environment, Timestep
 from ksim.parallel.host import is_key
 
-# For the same step compiled in two ways: relative to a number, and absolute below 1.
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # for the same step compiled in two ways: relative, and absolute below 1
+Entries = dict[str, Any]
 
 
 def check_environment(environment: Environment, num_steps: int = 100, seed: int = 0) -> None:
@@ -32,15 +33,20 @@ def check_environment(environment: Environment, num_steps: int = 100, seed: int 
         and what to write instead.
     """
     trial = _Trial(environment, jax.random.key(seed))
-    _check_actions(trial)
-    _check_reset_types(trial)
-    _check_step_types(trial)
-    _check_declared_types(trial)
-    _check_purity(trial)
-    _check_episodes(trial, num_steps)
-    _check_new_episode(trial)
-    _check_step_or_reset(trial)
-    _check_vmap(trial)
+    try:
+        _check_actions(trial)
+        _check_reset_types(trial)
+        _check_step_types(trial)
+        _check_declared_types(trial)
+        _check_purity(trial)
+        _check_episodes(trial, num_steps)
+        _check_new_episode(trial)
+        _check_step_or_reset(trial)
+        _check_vmap(trial)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+        found = f"{type(error).__name__} where the traceback above shows"
+        advice = "write jnp.where for `if`, jnp for NumPy and math, and the state for `self`."
+        trial.require(False, "methods are functions of JAX arrays", found, advice, TypeError)
 
 
 class _Trial:
@@ -48,9 +54,6 @@ class _Trial:
 
     def __init__(self, environment: Environment, key: Key[Array, ""]) -> None:
         self.environment, self._key, self.num_traces = environment, key, 0
-        advice = "derive its class from ksim.Environment, and give an instance."
-        is_environment = isinstance(environment, Environment)
-        self.require(is_environment, "an Environment is given", "it is none", advice, TypeError)
         self.reset, self.step = jax.jit(environment.reset), jax.jit(environment.step)
         self.step_or_reset = jax.jit(self._counted_step_or_reset)
 
@@ -59,42 +62,31 @@ class _Trial:
     ) -> None:
         """Raises `error` unless the rule is kept."""
         if not is_kept:
-            name = type(self.environment).__name__
-            raise error(f'{name} breaks the rule "{rule}": {found}. Instead, {advice}')
+            who = type(self.environment).__name__
+            raise error(f'{who} breaks the rule "{rule}": {found}. Instead, {advice}')
 
     def require_same_types(self, before: Any, after: Any, rule: str, advice: str) -> None:
         """Raises unless two trees have the same structure, shapes and dtypes."""
         self.require_same(_types(before), _types(after), rule, advice)
-        is_kept = jax.tree.structure(before) == jax.tree.structure(after)
-        self.require(is_kept, rule, "containers or static fields change", advice)
+        first, second = (jax.tree.structure(tree) for tree in (before, after))
+        self.require(len({first, second}) == 1, rule, f"{first} is not {second}", advice)
 
     def require_same(
-        self, before: dict, after: dict, rule: str, advice: str, tolerance: float | None = None
+        self, before: Entries, after: Entries, rule: str, advice: str, tolerance: float = 0.0
     ) -> None:
         """Raises unless two dictionaries hold the same by name; numbers up to a tolerance."""
         change = _difference(before, after, tolerance)
         self.require(change is None, rule, f"{change}", advice)
 
     def next_key(self) -> Key[Array, ""]:
-        """Returns a key that was not used before."""
         self._key, key = jax.random.split(self._key)
         return key
 
     def next_action(self) -> Array:
-        """Returns a random action."""
         space = self.environment.action_space
         if isinstance(space, DiscreteActions):
             return jax.random.randint(self.next_key(), (), 0, space.count, jnp.int32)
         return jax.random.normal(self.next_key(), (space.size,))
-
-    def trace(self, method: str, *arguments: Any) -> Any:
-        """Returns the shapes and dtypes of what a method returns, computing nothing."""
-        try:
-            return jax.eval_shape(getattr(self.environment, method), *arguments)
-        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
-            found = f"{method} cannot be traced ({type(error).__name__}: the traceback shows where)"
-            advice = "write jnp.where for `if`, jnp for NumPy and math, the state for `self`."
-            self.require(False, "methods are functions of JAX arrays", found, advice, TypeError)
 
     def _counted_step_or_reset(self, *arguments: Any) -> tuple[Any, Timestep]:
         self.num_traces += 1
@@ -103,15 +95,13 @@ class _Trial:
 
 def _check_actions(trial: _Trial) -> None:
     space = trial.environment.action_space
-    is_known = isinstance(space, (ContinuousActions, DiscreteActions))
-    rule, advice = "actions are known", "return ContinuousActions(size) or DiscreteActions(count)."
-    trial.require(is_known, rule, f"action_space is {space!r}", advice, TypeError)
-    number = space.count if isinstance(space, DiscreteActions) else space.size
-    trial.require(number > 0, "there is an action", f"found {space}", "give a positive number.")
+    is_kept = isinstance(space, ActionSpace) and min(vars(space).values()) > 0
+    rule, advice = "there are actions", "return ContinuousActions(size) or DiscreteActions(count)."
+    trial.require(is_kept, rule, f"action_space is {space!r}", advice, TypeError)
 
 
 def _check_reset_types(trial: _Trial) -> None:
-    result = trial.trace("reset", trial.next_key())
+    result = jax.eval_shape(trial.environment.reset, trial.next_key())
     is_pair = type(result) is tuple and len(result) == 2
     rule, found = "reset returns a state and observations", f"it returns {type(result).__name__}"
     trial.require(is_pair, rule, found, "write `return state, observations`.", TypeError)
@@ -124,8 +114,8 @@ def _check_reset_types(trial: _Trial) -> None:
 
 
 def _check_step_types(trial: _Trial) -> None:
-    state, observations = trial.trace("reset", trial.next_key())
-    result = trial.trace("step", state, trial.next_action(), trial.next_key())
+    state, observations = jax.eval_shape(trial.environment.reset, trial.next_key())
+    result = jax.eval_shape(trial.environment.step, state, trial.next_action(), trial.next_key())
     is_pair = type(result) is tuple and len(result) == 2 and isinstance(result[1], Timestep)
     rule, found = "step returns a state and a Timestep", f"it returns {type(result).__name__}"
     trial.require(is_pair, rule, found, "write `return state, Timestep(...)`.", TypeError)
@@ -134,25 +124,17 @@ def _check_step_types(trial: _Trial) -> None:
     before = {"state": state, "observations": observations}
     after = {"state": next_state, "observations": timestep.observations}
     trial.require_same_types(before, after, rule, "let step return what reset returns.")
-
-    flags = {"is_terminated": timestep.is_terminated, "is_truncated": timestep.is_truncated}
-    flags |= {f"terminations[{name!r}]": flag for name, flag in timestep.terminations.items()}
-    for rule, arrays, dtype, example in (
-        ("the reward is one float32 number", {"reward": timestep.reward}, "float32", "float32(1)"),
-        ("a flag is one boolean", flags, "bool", "bool_(False)"),
-    ):
-        for name, array in arrays.items():
-            found, is_kept = _types(array)[""], array.shape == () and array.dtype == dtype
-            advice = f"give an array of this dtype and of shape (), as jnp.{example} is."
-            trial.require(is_kept, rule, f"{name} is {found}", advice, TypeError)
-    wrong = {name: array.shape for name, array in timestep.metrics.items() if array.shape != ()}
-    advice = "log a mean, or give each number a name of its own."
-    trial.require(not wrong, "a metric is one number", f"found shapes {wrong}", advice, TypeError)
+    rule = "the reward and metrics are single numbers, flags are single booleans"
+    for name, found in _types(timestep).items():
+        field = name[1:].split("[")[0]
+        kind = {"reward": "float32[]", "metrics": "[]", "observations": ""}.get(field, "bool[]")
+        advice = f"give an array of type {kind}, as jnp.float32(1) and jnp.bool_(False) are."
+        trial.require(found.endswith(kind), rule, f"{name[1:]} is {found}", advice, TypeError)
 
 
 def _check_declared_types(trial: _Trial) -> None:
     environment, key = trial.environment, trial.next_key()
-    state, observations = trial.trace("reset", key)
+    state, observations = jax.eval_shape(trial.environment.reset, key)
     declared = {name: tuple(shape) for name, shape in environment.observation_shapes().items()}
     actual = {name: array.shape for name, array in observations.items()}
     advice = "leave the method out: the default is right."
@@ -160,14 +142,15 @@ def _check_declared_types(trial: _Trial) -> None:
     initial, rule = environment.initial_state(), "initial_state is like a state of reset"
     trial.require_same_types(state, initial, rule, advice)
     arguments, start = (state, trial.next_action(), key), (jnp.bool_(True), jnp.float32(0))
-    stepped = trial.trace("step", *arguments)
-    either = trial.trace("step_or_reset", *arguments, *start)
+    either = jax.eval_shape(trial.environment.step_or_reset, *arguments, *start)
     rule, advice = "step_or_reset returns what step returns", "return the same structure."
-    trial.require_same_types(stepped, either, rule, advice)
+    trial.require_same_types(
+        jax.eval_shape(trial.environment.step, *arguments), either, rule, advice
+    )
 
 
 def _check_purity(trial: _Trial) -> None:
-    environment, state = trial.environment, trial.environment.reset(trial.next_key())[0]
+    environment, (state, _) = trial.environment, trial.reset(trial.next_key())
     for method, jitted, arguments in (
         (environment.reset, trial.reset, (trial.next_key(),)),
         (environment.step, trial.step, (state, trial.next_action(), trial.next_key())),
@@ -176,45 +159,38 @@ def _check_purity(trial: _Trial) -> None:
         first = _numbers(method(*arguments))
         advice = "make a new state: state.replace(x=x) or {**state, 'x': x}."
         trial.require_same(before, _numbers(arguments), f"{name} changes no argument", advice)
-        advice = "draw from `key`, and count in the state."
-        again, compiled = _numbers(method(*arguments)), _numbers(jitted(*arguments))
-        trial.require_same(first, again, f"{name} gives the same for the same", advice)
-        rule = f"{name} gives the same under jax.jit"
+        compiled, rule = _numbers(jitted(*arguments)), f"{name} is pure and can be compiled"
+        advice = "draw from `key`, count in the state, and do not ask whether arrays are traced."
         trial.require_same(first, compiled, rule, advice, TOLERANCE)
 
 
 def _check_episodes(trial: _Trial, num_steps: int) -> None:
-    state, is_reset = trial.environment.initial_state(), jnp.bool_(True)
-    for index in range(num_steps):
-        action, key = trial.next_action(), trial.next_key()
-        state, timestep = trial.step_or_reset(state, action, key, is_reset, jnp.float32(0))
-        logged = {"reward": timestep.reward, "metrics": timestep.metrics}
-        numbers = _numbers(timestep.observations) | _numbers(logged)
-        broken = [name for name, number in numbers.items() if not np.all(np.isfinite(number))]
-        advice = "look for a division by 0, and for a root or logarithm of what may be negative."
-        found = f"{', '.join(broken)} after {index} steps"
-        trial.require(not broken, "numbers are finite", found, advice)
-        is_reset = timestep.is_terminated | timestep.is_truncated
-    rule, found = "one compilation serves all calls", f"step_or_reset took {trial.num_traces}"
+    draws = [(trial.next_action(), trial.next_key()) for _ in range(num_steps)]
+    used, timesteps = _roll(trial, trial.environment.initial_state(), draws)
+    for index, timestep in enumerate(timesteps):
+        broken = [name[1:] for name, x in _numbers(timestep).items() if not np.isfinite(x).all()]
+        rule, found = "numbers are finite", f"not {', '.join(broken)} in step {index}"
+        advice = "look for divisions by 0, and for roots and logarithms of negative numbers."
+        trial.require(not broken, rule, found, advice)
+    rule, found = "one compilation serves all calls", f"step_or_reset needs {trial.num_traces}"
     advice = "give the numbers in the state a dtype from the start, as in jnp.float32(0)."
     trial.require(trial.num_traces <= 1, rule, found, advice)
+    # What the state holds is not compared: it may be computed anew before it is read.
+    again = _numbers(_roll(trial, used, draws)[1])
+    rule, advice = "a new episode forgets the last one", "build its state from `key` alone."
+    trial.require_same(_numbers(timesteps), again, rule, advice)
 
 
 def _check_new_episode(trial: _Trial) -> None:
-    (unused, _), action = trial.reset(trial.next_key()), trial.next_action()
-    used, _ = trial.step(unused, action, trial.next_key())
-    keys, start = (trial.next_key(), trial.next_key()), (jnp.bool_(True), jnp.float32(0))
-    first, other = (trial.step_or_reset(unused, action, key, *start) for key in keys)
-    second = trial.step_or_reset(used, trial.next_action(), keys[0], *start)
-    rule, advice = "a new episode forgets the last one", "build its state from `key` alone."
-    trial.require_same(_numbers(first), _numbers(second), rule, advice)
-    timestep = first[1].replace(observations={}, metrics={})
-    rule, found = "a new episode begins without reward and flags", f"found {_numbers(timestep)}"
-    advice = "return 0 and False where is_reset is True."
-    trial.require(not any(_numbers(timestep).values()), rule, found, advice)
-    is_random = _difference(*(_numbers(trial.reset(key)) for key in keys))
+    keys, action = (trial.next_key(), trial.next_key()), trial.next_action()
+    state = trial.environment.initial_state()
+    first, other = (_roll(trial, state, [(action, key)])[1][0] for key in keys)
+    flags = [first.reward, first.is_terminated, first.is_truncated, first.terminations]
+    rule, found = "a new episode begins without reward and flags", f"found {_numbers(flags)}"
+    trial.require(not any(_numbers(flags).values()), rule, found, "return 0 and False there.")
+    resets = (_numbers(trial.reset(keys[0])), _numbers(trial.reset(keys[1])))
+    is_kept = not _difference(*resets) or _difference(_numbers(first), _numbers(other))
     rule, found = "new episodes differ as resets do", "step_or_reset starts all episodes alike"
-    is_kept = not is_random or _difference(_numbers(first), _numbers(other))
     trial.require(is_kept, rule, found, "draw the start from `key`.")
 
 
@@ -223,46 +199,51 @@ def _check_step_or_reset(trial: _Trial) -> None:
     found = _numbers(trial.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0)))
     # The step may get the key itself, or what the default of step_or_reset makes of it. Of random
     # steps with still another key it is not known what to expect.
-    expected = [_numbers(trial.step(state, action, k)) for k in (key, jax.random.split(key)[1])]
-    changes = [_difference(numbers, found, TOLERANCE) for numbers in expected]
+    own = _numbers(trial.step(state, action, key))
+    split = _numbers(trial.step(state, action, jax.random.split(key)[1]))
+    change = _difference(own, found, TOLERANCE) and _difference(split, found, TOLERANCE)
     rule, advice = "step_or_reset steps as step does", "call step where is_reset is False."
-    trial.require(_difference(*expected) or not all(changes), rule, f"{changes[0]}", advice)
+    trial.require(not change or _difference(own, split), rule, f"{change}", advice)
 
 
 def _check_vmap(trial: _Trial) -> None:
+    stack = functools.partial(jax.tree.map, lambda *rows: jnp.stack(rows))
     states = [trial.reset(trial.next_key())[0] for _ in range(3)]
     actions, keys = ([draw() for _ in states] for draw in (trial.next_action, trial.next_key))
     rows = list(zip(states, actions, keys, jnp.arange(3) == 1, jnp.zeros(3), strict=True))
-    one_by_one = _stack([trial.step_or_reset(*row) for row in rows])
-    together = jax.jit(jax.vmap(trial.environment.step_or_reset))(*_stack(rows))
+    one_by_one = stack(*(trial.step_or_reset(*row) for row in rows))
+    together = jax.jit(jax.vmap(trial.environment.step_or_reset))(*stack(*rows))
     rule, advice = "jax.vmap equals a loop", "give custom operations a batching rule."
     trial.require_same(_numbers(one_by_one), _numbers(together), rule, advice, TOLERANCE)
 
 
-def _stack(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+def _roll(trial: _Trial, state: Any, draws: list[Any]) -> tuple[Any, list[Timestep]]:
+    """Starts an episode, and steps on; returns the last state and all timesteps."""
+    is_reset, timesteps = jnp.bool_(True), []
+    for action, key in draws:
+        state, timestep = trial.step_or_reset(state, action, key, is_reset, jnp.float32(0))
+        is_reset = timestep.is_terminated | timestep.is_truncated
+        timesteps.append(timestep)
+    return state, timesteps
 
 
-def _types(tree: Any) -> dict[str, str]:
+def _types(tree: Any) -> Entries:
     """Returns the dtype and shape of each leaf by its path, as in `float32[3]`."""
     leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(lambda: tree))
     return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 
 
-def _numbers(tree: Any) -> dict[str, np.ndarray]:
+def _numbers(tree: Any) -> Entries:
     """Returns a copy of each leaf by its path; of typed keys, their words."""
     leaves = ((jax.tree_util.keystr(p), x) for p, x in jax.tree_util.tree_leaves_with_path(tree))
     return {p: np.array(jax.random.key_data(x) if is_key(x) else x) for p, x in leaves}
 
 
-def _difference(before: dict, after: dict, tolerance: float | None = None) -> str | None:
-    """Returns the first entry that differs, and how; numbers are compared by a tolerance."""
+def _difference(before: Entries, after: Entries, tolerance: float = 0.0) -> str | None:
+    """Returns the first entry that differs, in any bit or by more than a tolerance, and how."""
     for name in before | after:
-        x, y = before.get(name, "not there"), after.get(name, "not there")
-        if isinstance(x, np.ndarray) and isinstance(y, np.ndarray):
-            is_same = np.allclose(x, y, tolerance or 0, tolerance or 0, equal_nan=True)
-        else:
-            is_same = x is y or x == y
-        if not is_same:
-            return f"{name or 'the result'} is {x}, then {y}"
+        x, y = (np.asarray(entries.get(name)) for entries in (before, after))
+        is_close = tolerance > 0 and np.allclose(x, y, tolerance, tolerance, equal_nan=True)
+        if x.tobytes() != y.tobytes() and not is_close:
+            return f"{name or 'the result'} is {before.get(name)}, then {after.get(name)}"
     return None

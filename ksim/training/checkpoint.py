@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
+from ksim.config import ConfigError
 from ksim.training.manifest import (
     MANIFEST_NAME,
     CheckpointCorruptError,
@@ -163,7 +164,7 @@ def find_checkpoint(path: Path) -> Path:
       path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one.
 
     Raises:
-      ValueError: if there is none, with what stands there instead.
+      ConfigError: if there is none, with what stands there instead.
     """
     if (path / MANIFEST_NAME).is_file():
         return path
@@ -172,7 +173,7 @@ def find_checkpoint(path: Path) -> Path:
             return latest
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     content = sorted(entry.name for entry in existing.iterdir()) if existing.is_dir() else []
-    raise ValueError(
+    raise ConfigError(
         f"No intact checkpoint at {path}. Name a checkpoint (.../checkpoints/step_00000100), a "
         f"folder of checkpoints or a run directory. {existing} "
         + (f"holds: {', '.join(content[:12])}." if content else "holds nothing.")

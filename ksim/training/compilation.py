@@ -20,7 +20,7 @@ def enable_compilation_cache() -> Path:
     Returns:
       The directory.
     """
-    configured = jax.config.jax_compilation_cache_dir
+    configured = jax.config.read("jax_compilation_cache_dir")
     if configured:
         return Path(configured)
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -32,10 +32,10 @@ def enable_compilation_cache() -> Path:
     return directory
 
 
-def compile_program(
+def compile_rollout(
     program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
-) -> CompiledProgram:
-    """Compiles both functions ahead of time, naming each phase while it lasts.
+) -> tuple[Any, Any]:
+    """Compiles the rollout ahead of time, naming each phase while it lasts.
 
     Args:
       program: the partitioned functions.
@@ -45,13 +45,24 @@ def compile_program(
       status: shows the phases.
 
     Returns:
-      The compiled functions, which accept these shapes only: nothing is compiled later.
+      The compiled function, which accepts these shapes only, and the shapes that it returns.
     """
     with status.phase("tracing the rollout"):
         lowered = program.rollout.lower(train_state, env_state, request)
     with status.phase("compiling the rollout"):
-        rollout = lowered.compile()
-    _, trajectory, statistics = lowered.out_info
+        return lowered.compile(), lowered.out_info
+
+
+def compile_program(
+    program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
+) -> CompiledProgram:
+    """Compiles both functions ahead of time; the arguments are those of `compile_rollout`.
+
+    Returns:
+      The compiled functions, which accept these shapes only: nothing is compiled later.
+    """
+    rollout, outputs = compile_rollout(program, train_state, env_state, request, status)
+    _, trajectory, statistics = outputs
     with status.phase("tracing the update"):
         lowered = program.update.lower(train_state, trajectory, statistics)
     with status.phase("compiling the update"):

@@ -1,17 +1,18 @@
 """Episodes of the deterministic policy, by the training program itself."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ksim.training.metrics import Metrics
-from ksim.training.program import EVALUATE, CompiledProgram, Program, RolloutRequest
+from ksim.training.program import EVALUATE, Program, RolloutRequest
 
 
 def evaluate(
     program: Program,
-    compiled: CompiledProgram,
+    rollout: Callable[..., Any],
     train_state: Any,
     iteration: int,
     seed: int,
@@ -25,7 +26,7 @@ def evaluate(
 
     Args:
       program: the program.
-      compiled: its compiled functions.
+      rollout: its compiled rollout.
       train_state: the state to evaluate, in the partitioner's layout.
       iteration: iterations finished; another one draws other episodes.
       seed: of the run.
@@ -37,17 +38,11 @@ def evaluate(
     partitioner = program.partitioner
     rollout_seconds = program.rollout_length * program.environment.ctrl_dt
     num_rollouts = math.ceil(length_seconds / rollout_seconds - 1e-9)
-    env_state = partitioner.shard_environments(program.new_environments(seed, EVALUATE))
+    env_state = evaluation_environments(program, seed)
     rewards, dones, valid, failed = [], [], [], []
     for index in range(num_rollouts):
-        request = partitioner.replicate_state(
-            RolloutRequest(
-                is_deterministic=np.bool_(True),
-                stream=np.int32(EVALUATE),
-                index=np.int32(iteration * num_rollouts + index),
-            )
-        )
-        env_state, trajectory, _ = compiled.rollout(train_state, env_state, request)
+        request = evaluation_request(program, iteration * num_rollouts + index)
+        env_state, trajectory, _ = rollout(train_state, env_state, request)
         steps = partitioner.gather_steps(
             (
                 trajectory.reward,
@@ -62,6 +57,20 @@ def evaluate(
         dones.append(is_terminated | is_truncated)
         valid.append(is_valid)
     return first_episode_metrics(*map(np.concatenate, (rewards, dones, failed, valid)))
+
+
+def evaluation_environments(program: Program, seed: int) -> Any:
+    """Returns environments that belong to no training, in the partitioner's layout."""
+    return program.partitioner.shard_environments(program.new_environments(seed, EVALUATE))
+
+
+def evaluation_request(program: Program, index: int) -> Any:
+    """Returns the request for the `index`-th rollout of all evaluations, likewise."""
+    return program.partitioner.replicate_state(
+        RolloutRequest(
+            is_deterministic=np.array(True), stream=np.int32(EVALUATE), index=np.int32(index)
+        )
+    )
 
 
 def first_episode_metrics(

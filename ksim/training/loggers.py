@@ -5,13 +5,14 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 _logger = logging.getLogger(__name__)
 
 _THIRD_PARTY = ("absl", "jax", "orbax")
 
 
+@runtime_checkable
 class MetricsLogger(Protocol):
     """Takes the metrics of each iteration of a run."""
 

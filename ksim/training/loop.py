@@ -156,7 +156,7 @@ class TrainingLoop:
         with self._status.phase("evaluating the policy"):
             return evaluate(
                 self._program,
-                compiled,
+                compiled.rollout,
                 state.train_state,
                 state.iteration,
                 self._settings.seed,
@@ -185,9 +185,9 @@ class TrainingLoop:
     def _request(self, iteration: int) -> Any:
         return self._program.partitioner.replicate_state(
             RolloutRequest(
-                is_deterministic=np.bool_(False),
-                stream=np.int32(TRAIN),
-                index=np.int32(iteration),
+                is_deterministic=np.array(False),
+                stream=np.array(TRAIN, np.int32),
+                index=np.array(iteration, np.int32),
             )
         )
 

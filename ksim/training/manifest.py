@@ -10,12 +10,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ksim.config import ConfigError
+
 MANIFEST_NAME = "manifest.json"
 
 _FORMAT = "sha256-manifest-1"
 
 
-class CheckpointCorruptError(ValueError):
+class CheckpointCorruptError(ConfigError):
     """A file of a checkpoint is missing or is not what was saved."""
 
 

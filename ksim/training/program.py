@@ -1,11 +1,13 @@
 """What a task builds and the loop runs: the per-device program and what it is made of."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -38,16 +40,16 @@ class RolloutRequest:
       index: `[]` int32 which rollout of that stream.
     """
 
-    is_deterministic: Bool[Array, ""]
-    stream: Int[Array, ""]
-    index: Int[Array, ""]
+    is_deterministic: Bool[Array | np.ndarray, ""]
+    stream: Int[Array | np.ndarray, ""]
+    index: Int[Array | np.ndarray, ""]
 
 
 class CompiledProgram(NamedTuple):
     """The two compiled functions of a run, in the partitioner's layout."""
 
-    rollout: Callable[..., Any]
-    update: Callable[..., Any]
+    rollout: Any
+    update: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +84,22 @@ class Program:
 
     def initial_train_state(self, seed: int) -> TrainState:
         """Returns the state of a new run, on the host's default device."""
+        return jax.jit(self._initial_train_state)(jnp.uint32(seed))
+
+    def new_environments(self, seed: int, stream: int = TRAIN) -> EnvState:
+        """Returns environments about to start their first episode, in the global layout."""
+        return self._create_environments(jnp.uint32(seed), jnp.int32(stream))
+
+    @functools.cached_property
+    def _create_environments(self) -> Callable[[Array, Array], EnvState]:
+        """One compiled function for all evaluations."""
+
+        def create(seed: Array, stream: Array) -> EnvState:
+            return self.initial_env_state(jax.random.fold_in(jax.random.key(seed), stream))
+
+        return jax.jit(create)
+
+    def _initial_train_state(self, seed: Array) -> TrainState:
         key = jax.random.key(seed)
         model_key, curriculum_key = jax.random.split(jax.random.fold_in(key, INITIALIZE))
         shapes = self.environment.observation_shapes()
@@ -93,10 +111,6 @@ class Program:
             iteration=jnp.int32(0),
             key=key,
         )
-
-    def new_environments(self, seed: int, stream: int = TRAIN) -> EnvState:
-        """Returns environments about to start their first episode, in the global layout."""
-        return self.initial_env_state(jax.random.fold_in(jax.random.key(seed), stream))
 
     def partitioned(self) -> CompiledProgram:
         """Returns the per-device program for all devices, not yet compiled."""
@@ -123,11 +137,12 @@ class Program:
         policy = Policy(
             train_state.learner.model, train_state.normalizer, request.is_deterministic
         )
-        env_state = env_state.replace(level=jnp.full_like(env_state.level, train_state.level))
+        level = jnp.full_like(env_state.level, train_state.level)
+        env_state = dataclasses.replace(env_state, level=level)
         trajectory, statistics, env_state, model_carry = self.rollout(
             policy, env_state, env_state.model_carry, key
         )
-        return env_state.replace(model_carry=model_carry), trajectory, statistics
+        return dataclasses.replace(env_state, model_carry=model_carry), trajectory, statistics
 
     def update_on_device(
         self, train_state: TrainState, trajectory: Trajectory, statistics: RolloutStatistics

@@ -3,24 +3,26 @@
 import contextlib
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from ksim.config import save_config
-from ksim.config.concerns import EvaluationConfig, RunConfig
+from ksim.config import ConfigError, save_config
+from ksim.config.concerns import RunConfig, TrainingConfig
 from ksim.training.checkpoint import (
     check_checkpoint_fits,
     find_checkpoint,
     restore_checkpoint,
     set_aside_later_checkpoints,
 )
-from ksim.training.compilation import compile_program, enable_compilation_cache
-from ksim.training.evaluation import evaluate
+from ksim.training.compilation import compile_rollout, enable_compilation_cache
+from ksim.training.evaluation import evaluate, evaluation_environments, evaluation_request
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loggers import JsonLinesLogger, TensorBoardLogger, attach_log_file
 from ksim.training.loop import LoopSettings, RunState, TrainingLoop
+from ksim.training.manifest import verify_manifest
 from ksim.training.metrics import Metrics
 from ksim.training.program import Program
 from ksim.training.run_directory import (
@@ -30,11 +32,6 @@ from ksim.training.run_directory import (
 )
 from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
-
-
-@dataclasses.dataclass
-class TrainingConfig(RunConfig, EvaluationConfig):
-    """What a run needs of a task's config."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +55,7 @@ def check_run(config: RunConfig, task_name: str) -> None:
     """Checks what a run reads and writes before anything is built; leaves nothing behind.
 
     Raises:
-      ValueError: if the run directory cannot be written, or there is no checkpoint to load.
+      ConfigError: if the run directory cannot be written, or there is no checkpoint to load.
     """
     check_run_directory(config.run_dir, task_name)
     checkpoint_to_continue(config)
@@ -68,7 +65,7 @@ def checkpoint_to_continue(config: RunConfig) -> Path | None:
     """Returns the checkpoint that a run continues from: the one named, or its own newest.
 
     Raises:
-      ValueError: if the user named something that holds no intact checkpoint.
+      ConfigError: if the user named something that holds no intact checkpoint.
     """
     if config.load_from_ckpt_path is not None:
         return find_checkpoint(Path(config.load_from_ckpt_path))
@@ -90,7 +87,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
       How it ended.
 
     Raises:
-      ValueError: if the run directory cannot be written, or a checkpoint does not fit.
+      ConfigError: if the run directory cannot be written, or a checkpoint does not fit.
       FloatingPointError: if the loss is not a finite number any more.
     """
     start_time = time.monotonic()
@@ -113,14 +110,18 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
                 TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
             )
         ]
-        status = context.enter_context(RunStatus(config.max_steps))
-        stop = context.enter_context(GracefulStop(status.message))
-        status.message(_introduction(program, run_directory.path, start_from))
         recorder = _LastMetrics()
-        loop = TrainingLoop(
-            program, _loop_settings(config, program), run_directory, [*loggers, recorder], status
-        )
-        state = loop.run(start_from, stop, start_time)
+        with RunStatus(config.max_steps) as status, GracefulStop(status.message) as stop:
+            status.message(_introduction(program, run_directory.path, start_from))
+            loop = TrainingLoop(
+                program,
+                _loop_settings(config, program),
+                run_directory,
+                [*loggers, recorder],
+                status,
+            )
+            state = loop.run(start_from, stop, start_time)
+        # After the display has shown its last iteration: where the run is stands last.
         status.message(_conclusion(state, stop, run_directory.path, recorder.metrics))
     return RunResult(
         path=run_directory.path,
@@ -134,7 +135,7 @@ def evaluate_checkpoint(program: Program, config: TrainingConfig) -> Metrics:
     """Evaluates the policy of a checkpoint, without learning and without a run directory.
 
     Raises:
-      ValueError: if no checkpoint is named, or it does not fit.
+      ConfigError: if no checkpoint is named, or it does not fit.
     """
     train_state, path = load_train_state(program, config)
     if config.is_compilation_cached:
@@ -142,11 +143,17 @@ def evaluate_checkpoint(program: Program, config: TrainingConfig) -> Metrics:
     partitioner = program.partitioner
     with RunStatus() as status:
         state = partitioner.replicate_state(train_state)
+        rollout, _ = compile_rollout(
+            program.partitioned(),
+            state,
+            evaluation_environments(program, config.seed),
+            evaluation_request(program, 0),
+            status,
+        )
         with status.phase("evaluating the policy"):
-            compiled = program.partitioned()
             metrics = evaluate(
                 program,
-                compiled,
+                rollout,
                 state,
                 int(train_state.iteration),
                 config.seed,
@@ -162,11 +169,11 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
     """Returns the train state of the checkpoint that a config names, and its path.
 
     Raises:
-      ValueError: if the config names no checkpoint, or it does not fit.
+      ConfigError: if the config names no checkpoint, or it does not fit.
     """
     path = checkpoint_to_continue(config)
     if path is None:
-        raise ValueError(
+        raise ConfigError(
             f"run_mode={config.run_mode} needs a checkpoint."
             " Write load_from_ckpt_path=runs/<task>/run_000."
         )
@@ -184,7 +191,8 @@ def _abstract_state(program: Program) -> dict[str, Any]:
 
 
 def _check_fits(program: Program, path: Path) -> int:
-    """Checks a checkpoint against the program before anything is compiled; returns its step."""
+    """Checks a checkpoint and its files before anything is compiled; returns its step."""
+    verify_manifest(path)
     check_checkpoint_fits(path, _abstract_state(program))
     return int(path.name.split("_")[-1])
 
@@ -209,7 +217,7 @@ class _LastMetrics:
         self.metrics: Metrics = {}
 
     def log(
-        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Metrics
+        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Mapping[str, float]
     ) -> None:
         self.metrics = dict(metrics)
 

@@ -5,6 +5,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ksim.config import ConfigError
+
 _RUN_PATTERN = re.compile(r"run_(\d{3,})")
 
 
@@ -57,7 +59,7 @@ def create_run_directory(
       root: the folder of all runs.
 
     Raises:
-      ValueError: if the directory cannot be made or written.
+      ConfigError: if the directory cannot be made or written.
     """
     check_run_directory(run_dir, task_name, root)
     if run_dir is not None:
@@ -81,7 +83,7 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
     """Checks that `create_run_directory` would succeed, and leaves nothing behind.
 
     Raises:
-      ValueError: naming the directory, what stands in the way and what to write instead.
+      ConfigError: naming the directory, what stands in the way and what to write instead.
     """
     path = Path(run_dir) if run_dir is not None else root / task_name
     nearest = path.absolute()
@@ -91,7 +93,7 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
         tempfile.TemporaryDirectory(prefix=".ksim_", dir=nearest).cleanup()
     except OSError as error:
         reason = "it is no directory" if isinstance(error, NotADirectoryError) else error.strerror
-        raise ValueError(
+        raise ConfigError(
             f"The run directory {path} cannot be written, because of {nearest}: {reason}. "
             "Name a directory that can, as in run_dir=/tmp/my_run."
         ) from error

@@ -11,10 +11,12 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from ksim.config import ConfigError
+
 _MAX_LISTED = 8
 
 
-class CheckpointMismatchError(ValueError):
+class CheckpointMismatchError(ConfigError):
     """A checkpoint holds other leaves, shapes or dtypes than the state that it should fill."""
 
 

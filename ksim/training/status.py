@@ -5,7 +5,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -63,7 +62,7 @@ class RunStatus:
         self._live: Live | None = None
         self._context = contextlib.ExitStack()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunStatus":
         self._start = time.monotonic()
         if _is_live(self._console):
             self._live = Live(

@@ -42,6 +42,12 @@ def stacked_initial_carry(model):
     return jax.tree.map(lambda x: jnp.stack([x] * NUM_ENVS), model.initial_carry())
 
 
+def assert_trees_close(found, expected, rtol=1e-5, atol=1e-6):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+
 def test_bind():
     model = bind(Counter(), jax.random.key(0))
     assert model == BoundModel(model.params, Counter())
@@ -95,11 +101,7 @@ def test_unroll_of_mlp_equals_vmap_without_a_scan():
     observations, is_valid = trajectory()
     found = unroll(model, observations, stacked_initial_carry(model), is_valid)
     output = jax.vmap(jax.vmap(lambda x: model(x, ())))(observations)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
-        found,
-        (output.distribution, output.value),
-    )
+    assert_trees_close(found, (output.distribution, output.value))
     assert "scan" not in str(jax.make_jaxpr(unroll)(model, observations, (), is_valid))
 
 
@@ -118,11 +120,7 @@ def test_unroll_jit_equals_eager_and_is_not_compiled_again(network):
         definition = ActorCritic.create(SHAPES, 2, network=network, hidden_sizes=(4,))
         model = bind(definition, jax.random.key(seed))
         inputs = (model, observations, stacked_initial_carry(model), is_valid)
-        jax.tree.map(
-            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
-            run(*inputs),
-            unroll(*inputs),
-        )
+        assert_trees_close(run(*inputs), unroll(*inputs))
     assert len(traces) == 1
 
 

@@ -3,8 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.nn import GRU, MLP, activation_function
-from ksim.nn.orthogonal import orthogonal
+from ksim.nn import GRU, MLP, Network, activation_function
 
 
 def test_mlp_is_its_matrix_products():
@@ -88,24 +87,10 @@ def test_sizes_must_be_positive(make, message):
         make()
 
 
-@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4)])
-def test_orthogonal(shape):
-    keys = jax.random.split(jax.random.key(0), 2)
-    first, second = (orthogonal(2.0)(key, shape) for key in keys)
-    # The singular values are all `scale`.
-    np.testing.assert_allclose(
-        np.linalg.svd(first, compute_uv=False), np.full(min(shape), 2.0), rtol=1e-6
-    )
-    assert first.shape == shape
-    assert first.dtype == jnp.float32
-    assert np.all(first != second)
-    np.testing.assert_array_equal(jax.jit(orthogonal(2.0), static_argnums=1)(keys[0], shape), first)
+def test_network_without_a_memory_method_cannot_be_made():
+    class Half(Network):
+        def __call__(self, x, carry):
+            return x, carry
 
-
-def test_orthogonal_is_uniform():
-    # Every entry of a uniformly random orthonormal 3 x 3 matrix has mean 0 and variance 1 / 3;
-    # without the signs a QR decomposition has a diagonal of one sign.
-    keys = jax.random.split(jax.random.key(0), 2000)
-    samples = jax.vmap(lambda key: orthogonal()(key, (3, 3)))(keys)
-    np.testing.assert_allclose(samples.mean(axis=0), 0, atol=0.06)
-    np.testing.assert_allclose(samples.var(axis=0), 1 / 3, atol=0.05)
+    with pytest.raises(TypeError, match="initial_carry"):
+        Half()

@@ -17,8 +17,9 @@ def batch(seed, *batch_shape, offset=0.0):
     }
 
 
+@jax.jit
 def update(moments, observations, weights):
-    return moments.update(jax.tree.map(jnp.asarray, observations), jnp.asarray(weights))
+    return moments.update(observations, weights)
 
 
 def assert_moments(moments, observations, weights, rtol=1e-5):
@@ -30,6 +31,12 @@ def assert_moments(moments, observations, weights, rtol=1e-5):
         variance = np.average((x - mean) ** 2, axis=0, weights=weights)
         np.testing.assert_allclose(moments.mean[name], mean, rtol=rtol, atol=1e-5)
         np.testing.assert_allclose(moments.variance[name], variance, rtol=rtol, atol=1e-5)
+
+
+def assert_trees_close(found, expected, rtol=1e-5, atol=0.0):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
 class TestUpdate:
@@ -76,10 +83,10 @@ class TestUpdate:
     def test_total_weight_zero_changes_nothing(self):
         for before in (
             RunningMoments.create(SHAPES),
-            update(RunningMoments.create(SHAPES), batch(0, 8), np.ones(8, np.float32)),
+            update(RunningMoments.create(SHAPES), batch(0, 9), np.ones(9, np.float32)),
         ):
-            after = update(before, batch(1, 8), np.zeros(8, np.float32))
-            jax.tree.map(np.testing.assert_array_equal, after, before)
+            after = update(before, batch(1, 9), np.zeros(9, np.float32))
+            assert_trees_close(after, before, rtol=0)
 
     def test_is_precise_far_from_the_origin(self):
         # mean about 10,000, standard deviation 2: the naive E[x^2] - E[x]^2 has an error near 8.
@@ -111,10 +118,10 @@ class TestUpdate:
         eager = jitted = RunningMoments.create(SHAPES)
         for seed in range(3):
             observations, weights = batch(seed, 5), jnp.arange(5.0)
-            eager = update(eager, observations, weights)
+            eager = eager.update(jax.tree.map(jnp.asarray, observations), weights)
             jitted = run(jitted, observations, weights)
         assert len(traces) == 1
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), jitted, eager)
+        assert_trees_close(jitted, eager)
 
     def test_missing_observation(self):
         moments = RunningMoments.create(SHAPES)
@@ -129,7 +136,7 @@ class TestUpdate:
 class TestDevices:
     @pytest.mark.parametrize("num_devices", [2, 4])
     def test_many_devices_equal_one(self, num_devices):
-        start = update(RunningMoments.create(SHAPES), batch(1, 6), np.ones(6, np.float32))
+        start = update(RunningMoments.create(SHAPES), batch(1, 16), np.ones(16, np.float32))
         observations = batch(0, 16, offset=3.0)
         # Uneven, and nothing at all on the first device.
         weights = np.float32([0] * 8 + [1, 2, 0, 1, 3, 1, 0, 1])
@@ -138,17 +145,17 @@ class TestDevices:
         def split(x):
             return x.reshape(num_devices, 16 // num_devices, *x.shape[1:])
 
-        found = jax.pmap(
-            lambda x, w: start.update(x, w, axis_name="device"),
-            axis_name="device",
-            devices=jax.devices()[:num_devices],
-        )(jax.tree.map(split, observations), split(weights))
-        for device in range(num_devices):
-            replica = jax.tree.map(lambda x, i=device: x[i], found)
-            jax.tree.map(
-                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), replica, expected
-            )
-            jax.tree.map(lambda x, i=device: np.testing.assert_array_equal(x[i], x[0]), found)
+        def run(observations, weights):
+            return jax.tree.leaves(start.update(observations, weights, axis_name="device"))
+
+        devices = jax.devices()[:num_devices]
+        found = jax.pmap(run, axis_name="device", devices=devices)(
+            jax.tree.map(split, observations), split(weights)
+        )
+        for leaf, expected_leaf in zip(found, jax.tree.leaves(expected), strict=True):
+            for replica in np.asarray(leaf):
+                np.testing.assert_allclose(replica, expected_leaf, rtol=1e-5)
+                np.testing.assert_array_equal(replica, leaf[0])
 
 
 class TestNormalize:

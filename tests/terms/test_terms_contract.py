@@ -228,7 +228,13 @@ def trial(request, model, worlds):
     batched_first = batched(stack(worlds), batched_carry, first_keys)
     batched_second = batched(stack(next_worlds), batched_first[1], second_keys)
     return Trial(
-        term, value_range, carries, first, second, batched_first, batched_second,
+        term,
+        value_range,
+        carries,
+        first,
+        second,
+        batched_first,
+        batched_second,
         batched._cache_size(),
     )
 

@@ -5,7 +5,7 @@ from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
 from ksim.config.concerns.ppo import SCHEDULES, LearningConfig
 from ksim.config.concerns.rollout import RolloutConfig
-from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig
+from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 
 __all__ = [
     "RUN_MODES",
@@ -17,6 +17,7 @@ __all__ = [
     "PhysicsConfig",
     "RolloutConfig",
     "RunConfig",
+    "TrainingConfig",
     "check_divides",
     "count_substeps",
 ]

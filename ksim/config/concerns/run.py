@@ -66,3 +66,8 @@ class EvaluationConfig(Config):
         unit="s",
         above=0,
     )
+
+
+@dataclass
+class TrainingConfig(RunConfig, EvaluationConfig):
+    """What a run needs of a task's config."""

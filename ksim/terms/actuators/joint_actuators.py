@@ -39,7 +39,7 @@ def find_joint_actuators(
     for joint in selection.names:
         if joint not in actuators:
             message = unknown_name_message(joint, actuators, kind="actuated joint")
-            raise KeyError(f"{asked_by}(joint={joint!r}): {message}")
+            raise KeyError(f'{asked_by}(joint="{joint}"): {message}')
         _check_actuators(model.mj_model, joint, actuators[joint], asked_by)
     return selection, tuple(actuators[joint][0] for joint in selection.names)
 
@@ -114,7 +114,7 @@ def _actuators_by_joint(model: PhysicsModel) -> dict[str, list[int]]:
 def _check_actuators(
     mj_model: mujoco.MjModel, joint: str, actuator_ids: list[int], asked_by: str
 ) -> None:
-    asked = f"{asked_by}(joint={joint!r})"
+    asked = f'{asked_by}(joint="{joint}")'
     if len(actuator_ids) > 1:
         names = [mj_model.actuator(actuator_id).name or "unnamed" for actuator_id in actuator_ids]
         raise ValueError(

@@ -135,7 +135,7 @@ def _model_torque_ranges(
     for joint, (lower, upper) in zip(joints, ranges, strict=True):
         if lower == -float("inf") or upper == float("inf"):
             raise ValueError(
-                f"{asked_by}: the model states no torque limit for joint {joint!r}."
+                f'{asked_by}: the model states no torque limit for joint "{joint}".'
                 " Write torque_limit=100.0, for instance, in N m, or forcerange in the MJCF."
             )
     return ranges

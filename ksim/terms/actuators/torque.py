@@ -81,7 +81,7 @@ class TorqueActuators(Actuators):
         for joint, scale in zip(self.joints.names, self.action_scale, strict=True):
             if not np.isfinite(scale):
                 raise ValueError(
-                    f"{asked_by}: the model states no torque limit for joint {joint!r}."
+                    f'{asked_by}: the model states no torque limit for joint "{joint}".'
                     " Write action_scale=100.0, for instance, in N m, or forcerange in the MJCF."
                 )
 

@@ -79,7 +79,7 @@ class GyroObservation(NoisyObservation):
         kind = mujoco.mjtSensor(model.mj_model.sensor_type[sensor_id])
         if kind != mujoco.mjtSensor.mjSENS_GYRO:
             raise ValueError(
-                f"{cls.__name__}(sensor={sensor!r}): this sensor is of the type {kind.name}."
+                f'{cls.__name__}(sensor="{sensor}"): this sensor is of the type {kind.name}.'
                 ' Write <gyro site="..."/> in the MJCF, or use SensorObservation.'
             )
         return cls(start=int(model.mj_model.sensor_adr[sensor_id]), noise=noise)

@@ -18,8 +18,9 @@ class FeetAirTimeReward(Reward):
     """Rewards long steps: pays for a foot's time in the air when the foot lands.
 
     r = sum over landing feet of min(t_air, max_air_time) - min_air_time; shorter steps than
-    `min_air_time` cost. Nothing is paid while the robot is told to stand. The memory is the time
-    since each foot left the ground, s.
+    `min_air_time` cost. Nothing is paid while the robot is told to stand, nor for the first landing
+    of an episode, which may begin in the air. The memory is the time since each foot left the
+    ground, s; -1 before it has stood.
 
     Attributes:
       feet: the feet.
@@ -86,9 +87,9 @@ class FeetAirTimeReward(Reward):
             )
 
     def init(self, key: Key[Array, ""]) -> Float[Array, "feet"]:
-        """Returns no time in the air: a robot that begins on its feet does not land."""
+        """Returns that no foot has stood yet."""
         del key
-        return jnp.zeros(len(self.feet))
+        return -jnp.ones(len(self.feet))
 
     def __call__(
         self, state: StepState, carry: Float[Array, "feet"]
@@ -99,7 +100,8 @@ class FeetAirTimeReward(Reward):
         pay = jnp.minimum(carry, self.max_air_time) - self.min_air_time
         value = jnp.sum(jnp.where(is_landing, pay, 0.0))
         is_moving = is_told_to_move(state, self.commands, type(self).__name__)
-        air_time = jnp.where(is_in_contact, 0.0, carry + self.ctrl_dt)
+        flying_on = jnp.where(carry < 0.0, carry, carry + self.ctrl_dt)
+        air_time = jnp.where(is_in_contact, 0.0, flying_on)
         return jnp.where(is_moving, value, 0.0), air_time
 
 

@@ -70,7 +70,7 @@ class GaitPhaseReward(Reward):
     `stance_fraction`; all feet do while the robot is told to stand.
 
     Attributes:
-      feet: the feet, in the order in which the clock reaches them last to first.
+      feet: the feet; foot i of n is i / n of a stride ahead of the first.
       period: duration of one stride (a step of every foot), s, > 0.
       stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
       commands: names of commands; with no names the robot is always told to move.

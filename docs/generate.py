@@ -1,0 +1,258 @@
+"""Writes the generated pages of the documentation, or checks that they are up to date.
+
+    python docs/generate.py
+    python docs/generate.py --check
+
+`options.md`, `terms.md` and `api.md` come from the code: the options from the configs, the terms
+and the public names from their docstrings. Either command fails if a public name has no docstring.
+"""
+
+import ast
+import difflib
+import functools
+import importlib
+import inspect
+import itertools
+import pkgutil
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ksim
+from ksim.config import option_table
+from ksim.terms.checks import Range
+from ksim.terms.joint_values import JointValues, Pose
+from ksim.terms.lookup import Names
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/generate.py from the code. Do not edit; run `make docs`. -->"
+
+# The families of terms and the hooks that return them, in the order in which a task has them.
+FAMILIES = {
+    "actuators": "get_actuators",
+    "observations": "get_observations",
+    "commands": "get_commands",
+    "rewards": "get_rewards",
+    "terminations": "get_terminations",
+    "resets": "get_resets",
+    "events": "get_events",
+    "randomizers": "get_physics_randomizers",
+    "curricula": "get_curriculum",
+}
+
+# What signatures are shortened by, longest first.
+ALIASES: dict[str, Any] = {"Pose": Pose, "JointValues": JointValues, "Names": Names, "Range": Range}
+
+MAX_DIFF_LINES = 20
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Writes the pages, or with `--check` compares them; returns the exit status."""
+    if unknown := set(arguments) - {"--check"}:
+        print(f"{' '.join(sorted(unknown))}: unknown. Write python docs/generate.py [--check]")
+        return 2
+    complaints = [f"{name} has no docstring." for name in undocumented_names()]
+    for name, write in PAGES.items():
+        path, text = DOCS / name, write()
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8")
+        elif difference := stale_lines(path, text):
+            complaints.append(f"{difference}\ndocs/{name} is stale. Write: make docs")
+    print("\n".join(complaints), end="\n" if complaints else "")
+    return 1 if complaints else 0
+
+
+def stale_lines(path: Path, text: str) -> str:
+    """Returns how the file at `path` differs from what it should be; empty if it does not."""
+    found = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = list(
+        difflib.unified_diff(
+            found.splitlines(), text.splitlines(), f"{path.name} (found)", "expected", lineterm=""
+        )
+    )
+    if len(lines) > MAX_DIFF_LINES:
+        lines[MAX_DIFF_LINES:] = [f"... and {len(lines) - MAX_DIFF_LINES} more lines"]
+    return "\n".join(lines)
+
+
+def options_page() -> str:
+    """Returns the options of a task that learns by PPO on several devices, by concern."""
+    tables = option_table(ksim.DistributedPPOConfig).replace("### ", "## ")
+    return f"""{NOTE}
+
+# Options
+
+These are the options of every task that derives from `DistributedPPOTask`. A task for one device
+(`PPOTask`) has all but the last group. An option is written `name=value` on the command line or
+`name: value` in a YAML file; `--help` shows the options of a task with its own defaults.
+
+{tables}"""
+
+
+def terms_page() -> str:
+    """Returns every term by family, with how it is made."""
+    parts = [
+        NOTE,
+        "# Terms",
+        "A task is made of terms. Each hook of a task returns those of one family, as"
+        " [Your own task](your-own-task.md) shows. They are names of `ksim`, unless it says"
+        " otherwise. In the signatures `model` is the `PhysicsModel` that a hook is given, and:",
+        "\n".join(f"- `{name}`: {_alias_summary(name)}" for name in reversed(ALIASES)),
+    ]
+    for family, hook in FAMILIES.items():
+        package = importlib.import_module(f"ksim.terms.{family}")
+        parts += [f"## {family.capitalize()}", f"{_first_line(package)} Returned by `{hook}`."]
+        # Contracts first: they are what a term of one's own derives from.
+        classes = [getattr(package, name) for name in package.__all__]
+        parts += map(_term_entry, sorted(classes, key=lambda term: not inspect.isabstract(term)))
+    return "\n\n".join(parts) + "\n"
+
+
+def api_page() -> str:
+    """Returns the public names of `ksim` by package."""
+    by_package: dict[str, list[str]] = {}
+    for name in ksim.__all__:
+        by_package.setdefault(_package_of(name), []).append(name)
+    parts = [
+        NOTE,
+        "# Public names",
+        "All of these are names of the module `ksim`, as in `ksim.CartPole`. The terms themselves"
+        " are on a [page of their own](terms.md).",
+    ]
+    terms = {
+        name
+        for family in FAMILIES
+        for name in importlib.import_module(f"ksim.terms.{family}").__all__
+    }
+    for package, names in sorted(by_package.items()):
+        rows = [f"| `{name}` | {_summary(name)} |" for name in names if name not in terms]
+        title = _first_line(importlib.import_module(package))
+        parts += [f"## {package}", title, "\n".join(["| name | what it is |", "|---|---|", *rows])]
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "options.md": options_page,
+    "terms.md": terms_page,
+    "api.md": api_page,
+}
+
+
+def undocumented_names() -> list[str]:
+    """Returns the public packages, classes, functions and methods that have no docstring.
+
+    A docstring that is inherited, or that `@dataclass` has made up, counts as none.
+    """
+    missing = []
+    for package in public_packages():
+        if not package.__doc__:
+            missing.append(package.__name__)
+        for name in getattr(package, "__all__", ()):
+            full_name = f"{package.__name__}.{name}"
+            value = getattr(package, name)
+            if inspect.isclass(value):
+                missing += [f"{full_name}{member}" for member in _undocumented_members(value)]
+            elif inspect.isfunction(value) and not value.__doc__:
+                missing.append(full_name)
+    return missing
+
+
+def public_packages() -> Iterator[ModuleType]:
+    """Yields `ksim` and the packages in it."""
+    yield ksim
+    for found in pkgutil.walk_packages(ksim.__path__, "ksim."):
+        if found.ispkg:
+            yield importlib.import_module(found.name)
+
+
+def _undocumented_members(cls: type) -> Iterator[str]:
+    """Yields "" if the class itself has no docstring, and `.name` for each public method."""
+    docstring = vars(cls).get("__doc__") or ""
+    if not docstring or docstring.startswith(f"{cls.__name__}("):
+        yield ""
+    for name, member in vars(cls).items():
+        function = getattr(member, "__func__", getattr(member, "func", member))
+        is_method = inspect.isfunction(function) or isinstance(function, property)
+        if is_method and not name.startswith("_") and not function.__doc__:
+            yield f".{name}"
+
+
+def _term_entry(term: type) -> str:
+    """Returns what a class of a family is, and how it is made or what to implement of it."""
+    summary = _first_line(term)
+    if term.__name__ not in ksim.__all__:
+        summary += " (Import it from `ksim.terms`.)"
+    if inspect.isabstract(term):
+        methods = sorted(_method_text(term, name) for name in _abstract_methods(term))
+        return f"### {term.__name__}\n\n{summary} A contract: implement {' and '.join(methods)}."
+    make = f"{term.__name__}.create" if hasattr(term, "create") else term.__name__
+    signature = _short_signature(getattr(term, "create", term))
+    return f"### {term.__name__}\n\n{summary}\n\n```text\n{make}{signature}\n```"
+
+
+def _abstract_methods(cls: Any) -> frozenset[str]:
+    return cls.__abstractmethods__
+
+
+def _method_text(cls: type, name: str) -> str:
+    member = getattr(cls, name)
+    if isinstance(member, property):
+        return f"the property `{name}`"
+    arguments = list(inspect.signature(member).parameters)[1:]
+    return f"`{name}({', '.join(arguments)})`"
+
+
+def _short_signature(function: Callable[..., Any]) -> str:
+    """Returns the arguments as a reader wants them: without the paths of types."""
+    signature = inspect.signature(function).replace(return_annotation=inspect.Signature.empty)
+    text = str(signature).replace("model: ksim.physics.model.PhysicsModel", "model")
+    for name, alias in ALIASES.items():
+        text = text.replace(inspect.formatannotation(alias), name)
+    text = re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Z])", "", text)
+    return text.replace("3.141592653589793", "pi")
+
+
+def _summary(name: str) -> str:
+    value = getattr(ksim, name)
+    if name in attribute_docstrings():
+        return _alias_summary(name)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return _first_line(value).replace("|", r"\|")
+    members = " or ".join(f"`{member.__name__}`" for member in value.__args__)
+    return f"Either {members}."
+
+
+def _alias_summary(name: str) -> str:
+    return " ".join(attribute_docstrings()[name].split())
+
+
+def _first_line(documented: Any) -> str:
+    return inspect.cleandoc(documented.__doc__ or "").split("\n")[0]
+
+
+def _package_of(name: str) -> str:
+    """Returns the package below `ksim` that gives the name."""
+    return ".".join(ksim._MODULE_OF[name].split(".")[:2])
+
+
+@functools.cache
+def attribute_docstrings() -> dict[str, str]:
+    """Returns the texts that stand below assignments at the top of ksim's modules, by name."""
+    docstrings = {}
+    for path in sorted(Path(str(ksim.__file__)).parent.rglob("*.py")):
+        body = ast.parse(path.read_text(encoding="utf-8")).body
+        for statement, following in itertools.pairwise(body):
+            match statement, following:
+                case (
+                    ast.Assign(targets=[ast.Name(name)]),
+                    ast.Expr(ast.Constant(str(text))),
+                ):
+                    docstrings[name] = text
+    return docstrings
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

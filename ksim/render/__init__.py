@@ -1,0 +1,1 @@
+"""Looking at a run: heavy imports stay inside functions."""
