@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FEET = ("left_foot", "right_foot")
 
-# Gains of the joints' servos: N m/rad and N m s/rad. An action of 1 moves the target by 0.5 rad.
+# Gains of the joints' servos: N m/rad and N m s/rad. An action of 1 moves the target by 0.25 rad.
 KP = {
     "waist_yaw": 300.0,
     "waist_*": 400.0,
@@ -62,13 +62,14 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
     """Walking."""
 
     num_envs: int = 128
-    batch_size: int = 32
+    batch_size: int = 64
     rollout_length_seconds: float = 0.4
     num_passes: int = 4
     gamma: float = 0.97
     entropy_coef: float = 0.002
     learning_rate_schedule: str = "adaptive"
-    init_std: float = 0.4
+    target_kl: float = 0.01
+    init_std: float = 0.3
     hidden_sizes: tuple[int, ...] = (256, 256)
     episode_seconds: float = ksim.option(
         20.0, help="Length after which an episode times out.", unit="s", above=0
@@ -91,7 +92,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
     def get_actuators(self, physics_model: ksim.PhysicsModel) -> ksim.Actuators:
         """Returns position servos about the standing pose."""
         return ksim.PositionActuators.create(
-            physics_model, kp=KP, kd=KD, action_scale=0.5, default_positions="stand"
+            physics_model, kp=KP, kd=KD, action_scale=0.25, default_positions="stand"
         )
 
     def get_observations(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Observation]:

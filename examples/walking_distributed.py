@@ -1,7 +1,6 @@
 """The walking humanoid on several devices: the same task, another base class.
 
-    python -m examples.walking_distributed num_devices=2
-    python -m examples.walking_distributed num_devices=2 num_envs=8 batch_size=4 max_steps=10
+python -m examples.walking_distributed num_devices=2
 """
 
 from __future__ import annotations

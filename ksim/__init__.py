@@ -300,9 +300,7 @@ _MODULES = {
         "RLConfig",
         "RLTask",
     ),
-    "ksim.task.networks": (
-        "default_model",
-    ),
+    "ksim.task.networks": ("default_model",),
     "ksim.terms": (
         "ActionRateReward",
         "ActuatorForceObservation",

@@ -8,6 +8,8 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_force_host_platform_device_count=8",
         "--xla_cpu_collective_call_warn_stuck_timeout_seconds=120",
         "--xla_cpu_collective_call_terminate_timeout_seconds=600",
+        # Tests compile much and run little.
+        "--xla_backend_optimization_level=0",
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -33,6 +35,9 @@ def _unchecked_dataclass(cls=None, **options):
 
 
 flax.struct.dataclass = _unchecked_dataclass
+# jaxtyping imports the checker by its first name only.
+import tests.type_checker  # noqa: F401
+
 install_import_hook("ksim", "tests.type_checker.check_types").__enter__()
 
 

@@ -148,6 +148,7 @@ class MujocoEnvironment(Environment):
         carries = state.carries
         before = _step_state(state, level, self.ctrl_dt)
         ctrl, carries = self._controls(action, state.physics, carries, actuator_key)
+        ctrl = jnp.where(is_reset, 0.0, ctrl)
         pushes, carries = self._evaluate("events", before, carries, event_key)
         physics = state.physics.replace(qvel=sum(pushes.values(), start=state.physics.qvel))
         stepped = dataclasses.replace(

@@ -69,9 +69,8 @@ def _provide_threads(num_devices: int) -> None:
     thread that it is called on; with as many devices as threads, jaxlib 0.10.2 stood still for
     good. XLA reads the size of the pool from NPROC when the backend starts.
     """
-    if num_devices > 1:
-        threads = max(os.cpu_count() or 1, THREADS_PER_SIMULATED_DEVICE * num_devices)
-        os.environ.setdefault("NPROC", str(threads))
+    threads = max(os.cpu_count() or 1, THREADS_PER_SIMULATED_DEVICE * num_devices)
+    os.environ.setdefault("NPROC", str(threads))
 
 
 def _how_to_simulate(num_devices: int) -> str:

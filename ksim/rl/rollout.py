@@ -49,7 +49,7 @@ def rollout(
         )
         decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
         environment_state, timestep = jax.vmap(environment.step_or_reset)(
-            env_state.environment, decision.action, keys[:, 0], env_state.is_over, env_state.level
+            env_state.environment, decision.action, keys[:, 1], env_state.is_over, env_state.level
         )
         is_truncated = timestep.is_truncated & ~timestep.is_terminated
         timestep = dataclasses.replace(timestep, is_truncated=is_truncated)

@@ -269,9 +269,12 @@ class RLTask(ABC, Generic[ConfigT]):
           SystemExit: with status 2, after a message, if an option cannot be used. Nothing has been
             compiled then, and there is no run directory.
         """
+        from ksim.training.terminal_logging import logging_to_terminal
+
         try:
             parsed = parse_command_line(config, sys.argv[1:] if arguments is None else arguments)
-            return cls(parsed).run()
+            with logging_to_terminal():
+                return cls(parsed).run()
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None

@@ -20,7 +20,7 @@ def enable_compilation_cache() -> Path:
     Returns:
       The directory.
     """
-    configured = jax.config.read("jax_compilation_cache_dir")
+    configured = jax.config.values["jax_compilation_cache_dir"]
     if configured:
         return Path(configured)
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -68,7 +68,9 @@ def evaluation_request(program: Program, index: int) -> Any:
     """Returns the request for the `index`-th rollout of all evaluations, likewise."""
     return program.partitioner.replicate_state(
         RolloutRequest(
-            is_deterministic=np.array(True), stream=np.int32(EVALUATE), index=np.int32(index)
+            is_deterministic=np.array(True),
+            stream=np.array(EVALUATE, np.int32),
+            index=np.array(index, np.int32),
         )
     )
 

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, SupportsFloat, runtime_checkable
 
 _logger = logging.getLogger(__name__)
 
@@ -17,7 +17,11 @@ class MetricsLogger(Protocol):
     """Takes the metrics of each iteration of a run."""
 
     def log(
-        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Mapping[str, float]
+        self,
+        iteration: int,
+        env_steps: int,
+        wall_seconds: float,
+        metrics: Mapping[str, SupportsFloat],
     ) -> None:
         """Writes one iteration.
 
@@ -51,11 +55,16 @@ class JsonLinesLogger:
         self._file = path.open("a", encoding="utf-8")
 
     def log(
-        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Mapping[str, float]
+        self,
+        iteration: int,
+        env_steps: int,
+        wall_seconds: float,
+        metrics: Mapping[str, SupportsFloat],
     ) -> None:
         """Writes one line; see `MetricsLogger.log`."""
         finite = {
-            name: float(value) if math.isfinite(value) else None for name, value in metrics.items()
+            name: number if math.isfinite(number := float(value)) else None
+            for name, value in metrics.items()
         }
         line = {"iteration": iteration, "env_steps": env_steps, "wall_seconds": wall_seconds}
         self._file.write(json.dumps({**line, **finite}, allow_nan=False) + "\n")
@@ -79,7 +88,11 @@ class TensorBoardLogger:
         self._writer = SummaryWriter(str(path), purge_step=first_iteration or None)
 
     def log(
-        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Mapping[str, float]
+        self,
+        iteration: int,
+        env_steps: int,
+        wall_seconds: float,
+        metrics: Mapping[str, SupportsFloat],
     ) -> None:
         """Writes one scalar per metric; see `MetricsLogger.log`."""
         for name, value in {**metrics, "env_steps": env_steps}.items():
@@ -100,22 +113,29 @@ def attach_log_file(path: Path) -> logging.Handler:
     Returns:
       The handler; its `close()` ends the logging and closes the file.
     """
-    handler = _LogFile(path, encoding="utf-8")
+    ksim_logger = logging.getLogger("ksim")
+    handler = _LogFile(path, ksim_logger)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     # The libraries below report their inner workings at INFO.
     handler.addFilter(
         lambda record: record.levelno >= logging.WARNING or not record.name.startswith(_THIRD_PARTY)
     )
     logging.getLogger().addHandler(handler)
-    ksim_logger = logging.getLogger("ksim")
     if ksim_logger.getEffectiveLevel() > logging.INFO:
         ksim_logger.setLevel(logging.INFO)
     return handler
 
 
 class _LogFile(logging.FileHandler):
+    """Takes itself off when it is closed, and gives a logger back the level that it had."""
+
+    def __init__(self, path: Path, logger: logging.Logger) -> None:
+        super().__init__(path, encoding="utf-8")
+        self._logger, self._level = logger, logger.level
+
     def close(self) -> None:
         logging.getLogger().removeHandler(self)
+        self._logger.setLevel(self._level)
         super().close()
 
 

@@ -134,9 +134,7 @@ class Program:
         """Acts for one rollout on one device; communicates nothing."""
         stream_key = jax.random.fold_in(train_state.key, request.stream)
         key = jax.random.fold_in(jax.random.fold_in(stream_key, request.index), ACT)
-        policy = Policy(
-            train_state.learner.model, train_state.normalizer, request.is_deterministic
-        )
+        policy = Policy(train_state.learner.model, train_state.normalizer, request.is_deterministic)
         level = jnp.full_like(env_state.level, train_state.level)
         env_state = dataclasses.replace(env_state, level=level)
         trajectory, statistics, env_state, model_carry = self.rollout(
@@ -156,9 +154,7 @@ class Program:
         )
         normalizer = train_state.normalizer
         if normalizer is not None:
-            normalizer = normalizer.update(
-                trajectory.observations, trajectory.is_valid, axis_name
-            )
+            normalizer = normalizer.update(trajectory.observations, trajectory.is_valid, axis_name)
         iteration = train_state.iteration + 1
         level, curriculum_carry = self.curriculum(
             self._progress(statistics, iteration), train_state.curriculum_carry

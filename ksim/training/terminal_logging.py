@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def logging_to_terminal(ignored: str) -> Iterator[None]:
+def logging_to_terminal(ignored: str | None = None) -> Iterator[None]:
     """Shows warnings on the terminal while the context lasts, through the display if it is live.
 
     A live display replaces `sys.stdout` and `sys.stderr`; handlers that were made before it hold
@@ -15,7 +15,8 @@ def logging_to_terminal(ignored: str) -> Iterator[None]:
     handler writes to the terminal, one for warnings is added.
 
     Args:
-      ignored: a logger whose records below warnings the terminal shows in another way already.
+      ignored: a logger whose records below warnings the terminal shows in another way already;
+        `None` for none.
     """
     current = {
         id(getattr(stream, "rich_proxied_file", stream)): stream

@@ -29,7 +29,7 @@ class Example(Config):
     limits: tuple[float, float] | None = None
     run_dir: str | None = option(None, help="Directory.")
     axis: str = option("device", help="Axis.")
-    names: list[str] = option([], help="Names.")  # noqa: RUF009
+    names: list[str] = option([], help="Names.")
     path: Path = Path()
     mode: Mode = Mode.TRAIN
     flag: bool = False

@@ -68,7 +68,7 @@ def test_bare_fields_and_foreign_metadata_are_options_without_help():
 def test_mutable_defaults_are_not_shared():
     @dataclass
     class Lists(Config):
-        names: list[str] = option(["a"], help="Names.")  # noqa: RUF009
+        names: list[str] = option(["a"], help="Names.")
 
     first, second = Lists(), Lists()
     first.names.append("b")

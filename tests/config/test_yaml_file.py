@@ -30,7 +30,7 @@ class Learning(Run):
     gamma: float = option(0.97, help="Discount.", above=0, maximum=1)
     sizes: tuple[int, ...] = (8, 8)
     limits: tuple[float, float] | None = None
-    names: list[str] = option([], help="Names.")  # noqa: RUF009
+    names: list[str] = option([], help="Names.")
     mode: Mode = Mode.TRAIN
     path: Path | None = None
     flag: bool = False

@@ -9,7 +9,6 @@ from ksim.render import viewer
 from ksim.rl import Policy
 from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
 
-
 # What these tests do not read.
 POLICY = Policy(None, None, np.array(True))
 LEVEL = np.array(1.0, np.float32)

@@ -84,6 +84,8 @@ class Snapshot:
     xpos: jnp.ndarray
     xquat: jnp.ndarray
     xmat: jnp.ndarray
+    xipos: jnp.ndarray
+    ximat: jnp.ndarray
     geom_xpos: jnp.ndarray
     site_xpos: jnp.ndarray
     site_xmat: jnp.ndarray
@@ -127,6 +129,7 @@ def make_physics(model):
         values = {name: getattr(data, name) for name in Snapshot.__dataclass_fields__}
         values = {name: np.asarray(value, np.float32) for name, value in values.items()}
         values["xmat"] = values["xmat"].reshape(-1, 3, 3)
+        values["ximat"] = values["ximat"].reshape(-1, 3, 3)
         values["site_xmat"] = values["site_xmat"].reshape(-1, 3, 3)
         return Snapshot(**{name: jnp.array(value) for name, value in (values | fields).items()})
 

@@ -34,7 +34,5 @@ class Curriculum(Term):
         """The level of the first iteration, in [0, 1]."""
 
     @abstractmethod
-    def __call__(
-        self, progress: TrainingProgress, carry: Carry
-    ) -> tuple[Float[Array, ""], Carry]:
+    def __call__(self, progress: TrainingProgress, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the level of the next iteration, in [0, 1]. `carry` starts as `init` gave it."""

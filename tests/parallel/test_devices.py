@@ -1,0 +1,82 @@
+"""Which devices a run uses."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+import ksim
+from ksim.config import ConfigError
+from ksim.parallel import select_devices
+from ksim.parallel.devices import SIMULATED_DEVICES_FLAG
+
+
+def test_all_devices_by_default():
+    assert select_devices() == tuple(jax.local_devices())
+    assert len(select_devices()) == 8
+
+
+def test_first_devices_in_order():
+    assert select_devices(3) == tuple(jax.local_devices()[:3])
+    assert select_devices(8) == tuple(jax.local_devices())
+
+
+def test_more_devices_than_there_are():
+    with pytest.raises(ConfigError) as caught:
+        select_devices(9)
+    message = str(caught.value)
+    assert "num_devices=9, but there are only 8 cpu device(s)." in message
+    assert "Write num_devices=8 or leave the option out" in message
+    assert f"XLA_FLAGS={SIMULATED_DEVICES_FLAG}=9" in message
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_number_must_be_positive(number):
+    with pytest.raises(ConfigError, match=f"num_devices must be at least 1, found {number}"):
+        select_devices(number)
+
+
+def run_python(code, **variables):
+    """Runs code in a process of its own, in which JAX has not started."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("XLA_FLAGS", "NPROC")}
+    return subprocess.run(
+        [sys.executable, "-c", f"import os\nfrom ksim.parallel import select_devices\n{code}"],
+        env=environment | {"JAX_PLATFORMS": "cpu"} | variables,
+        cwd=Path(ksim.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_number_makes_simulated_devices():
+    code = """
+assert [device.id for device in select_devices(3)] == [0, 1, 2]
+assert len(select_devices()) == 3 and len(select_devices(2)) == 2
+assert int(os.environ["NPROC"]) >= 4 * 3  # threads enough for all of them
+select_devices(4)  # too late: JAX has started
+"""
+    result = run_python(code)
+    assert result.returncode == 1
+    assert "num_devices=4, but there are only 3 cpu device(s)" in result.stderr
+
+
+def test_environment_of_the_user_has_the_last_word():
+    code = """
+try:
+    select_devices(3)
+finally:
+    assert len(select_devices(2)) == 2 and len(select_devices()) == 2
+    assert os.environ["NPROC"] == "5"
+"""
+    result = run_python(code, XLA_FLAGS=f"{SIMULATED_DEVICES_FLAG}=2", NPROC="5")
+    assert result.returncode == 1
+    assert "num_devices=3, but there are only 2 cpu device(s)" in result.stderr
+
+
+def test_one_device_gets_threads_too():
+    result = run_python('assert len(select_devices()) == 1 and int(os.environ["NPROC"]) >= 4')
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,133 @@
+"""What every task does with its hooks, its options and its command line."""
+
+from dataclasses import dataclass
+
+import pytest
+
+import ksim
+from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
+from ksim.envs import ContinuousActions
+from tests.small_cartpole import small_config, small_task
+from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+
+
+def small_mjx_task(**hooks):
+    """A small task of which some hooks return something else."""
+    methods = {name: lambda self, model, value=value: value(model) for name, value in hooks.items()}
+    return type("OtherTask", (SmallMjxTask,), methods)(SmallMjxConfig(num_devices=1))
+
+
+def test_wrong_options_fail_when_the_task_is_made():
+    with pytest.raises(ksim.ConfigError, match="num_envs=0: must be at least 1"):
+        small_task(num_envs=0)
+
+
+def test_terms_by_name_or_as_a_list():
+    environment = small_mjx_task().environment
+    names = {family: list(terms) for family, terms in environment.terms.families().items()}
+    assert names == {
+        "actuators": ["torque"],  # the default: one term, alone
+        "observations": ["position", "velocity", "command", "last_action"],  # a dictionary
+        "rewards": ["angle", "action_rate"],
+        "terminations": ["moved", "time_out"],
+        "commands": ["turn"],
+        "resets": ["joint_position", "joint_velocity"],  # a list, named after the classes
+        "events": ["wind"],
+        "randomizers": ["mass"],
+    }
+    assert environment.action_space == ContinuousActions(1)
+    assert environment.ctrl_dt == 0.02
+
+
+def test_time_steps_and_solver_are_the_options():
+    config = SmallMjxConfig(dt=0.004, ctrl_dt=0.02, iterations=3, ls_iterations=7)
+    model = SmallMjxTask(config).environment.model
+    assert model.num_substeps == 5
+    option = model.mj_model.opt
+    assert (option.timestep, option.iterations, option.ls_iterations) == (0.004, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("hooks", "error", "message"),
+    [
+        (
+            {"get_rewards": lambda model: [ksim.AliveReward(), ksim.AliveReward()]},
+            ValueError,
+            "Two terms are called 'alive' after their class AliveReward. Give a dictionary",
+        ),
+        (
+            {"get_rewards": lambda model: [ksim.LastActionObservation()]},
+            TypeError,
+            "must be a Reward, found LastActionObservation",
+        ),
+        ({"get_rewards": lambda model: []}, ValueError, r"get_rewards\(\) gave no rewards"),
+        ({"get_observations": lambda model: {}}, ValueError, "gave no observations"),
+        ({"get_actuators": lambda model: []}, ValueError, "gave no actuators"),
+    ],
+)
+def test_hooks_that_do_not_fit(hooks, error, message):
+    with pytest.raises(error, match=message):
+        small_mjx_task(**hooks).build()
+
+
+@pytest.mark.parametrize("hook", ["get_mujoco_model", "get_observations", "get_rewards"])
+def test_a_hook_that_is_missing_is_named(hook):
+    class Incomplete(SmallMjxTask):
+        pass
+
+    setattr(Incomplete, hook, getattr(ksim.PPOTask, hook))
+    with pytest.raises(NotImplementedError, match=f"Incomplete must override {hook}"):
+        Incomplete(SmallMjxConfig(num_devices=1)).build()
+
+
+def test_a_program_is_what_the_options_say():
+    program = small_task(num_devices=2, gamma=0.9, lam=0.8, entropy_coef=0.5).build()
+    assert program.task_name == "cart_pole"
+    assert (program.num_envs, program.rollout_length) == (16, 16)
+    algorithm = program.algorithm
+    assert (algorithm.num_batches, algorithm.num_passes) == (2, 2)
+    assert (algorithm.gamma, algorithm.lam, algorithm.coefficients.entropy_coef) == (0.9, 0.8, 0.5)
+    assert program.has_normalizer
+    assert not small_task(is_observation_normalized=False).build().has_normalizer
+
+
+def test_a_rollout_in_seconds():
+    """Control steps of 0.02 s: 0.5 s are 25 of them."""
+    task = small_task(rollout_length_frames=None, rollout_length_seconds=0.5)
+    assert task.build().rollout_length == 25
+
+
+def test_building_makes_no_files(tmp_path):
+    small_task(run_dir=f"{tmp_path}/run").build()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_line_overrides_defaults_and_yaml_files(tmp_path, monkeypatch):
+    (tmp_path / "small.yaml").write_text("num_envs: 8\nbatch_size: 4\nseed: 7\n")
+    built = []
+    monkeypatch.setattr(type(small_task()), "run", lambda task: built.append(task.config))
+    type(small_task()).launch(small_config(), ["num_envs=12", "small.yaml"])
+    (config,) = built
+    assert (config.num_envs, config.batch_size, config.seed) == (12, 4, 7)
+    assert config.hidden_sizes == small_config().hidden_sizes
+
+
+def test_help_lists_the_options_and_ends(capsys):
+    with pytest.raises(SystemExit) as stop:
+        HumanoidWalkingTask.launch(HumanoidWalkingConfig(), ["--help"])
+    assert stop.value.code == 0
+    output = capsys.readouterr().out
+    for name in ("num_envs", "batch_size", "max_push", "run_dir", "gamma", "ctrl_dt"):
+        assert name in output
+
+
+def test_options_of_a_subclass_of_the_config():
+    @dataclass
+    class Config(SmallMjxConfig):
+        """Options of a subclass."""
+
+        strength: float = ksim.option(2.0, help="How strong.", above=0)
+
+    assert SmallMjxTask(Config(strength=3.0)).config.strength == 3.0
+    with pytest.raises(ksim.ConfigError, match=r"strength=-1\.0: must be above 0"):
+        SmallMjxTask(Config(strength=-1.0))

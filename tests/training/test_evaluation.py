@@ -1,0 +1,128 @@
+"""The first episode of every environment, by the program that trains."""
+
+import numpy as np
+import pytest
+
+from ksim.training.checkpoint import find_checkpoint
+from ksim.training.evaluation import evaluate, first_episode_metrics
+from ksim.training.program import EVALUATE
+from tests.small_cartpole import compiled_program, initial_states, numbers, small_task
+
+
+def columns(*rows):
+    """From one row for each environment to `[T, num_envs]`."""
+    return np.array(rows).T
+
+
+def test_first_episodes_by_hand():
+    # Three environments, five steps. Every episode begins with a step that is none (is_valid
+    # false). The first fails in its third step and starts another; the second times out in its
+    # second; the third goes on.
+    is_valid = columns([0, 1, 1, 0, 1], [0, 1, 0, 1, 1], [0, 1, 1, 1, 1]).astype(bool)
+    is_done = columns([0, 0, 1, 0, 1], [0, 1, 0, 0, 1], [0, 0, 0, 0, 0]).astype(bool)
+    is_terminated = columns([0, 0, 1, 0, 1], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0]).astype(bool)
+    reward = columns([0, 1, 2, 0, 50], [0, 4, 0, 60, 70], [0, 1, 1, 2, 5]).astype(np.float32)
+    # Returns: 1 + 2 = 3; 4; 1 + 1 + 2 + 5 = 9. Mean 16/3; variance (9 + 16 + 81)/3 - (16/3)^2
+    # = 106/3 - 256/9 = 62/9. Lengths: 2, 1, 4. One of three first episodes failed.
+    assert first_episode_metrics(reward, is_done, is_terminated, is_valid) == pytest.approx(
+        {
+            "eval/episode/return": 16 / 3,
+            "eval/episode/return_std": np.sqrt(62 / 9),
+            "eval/episode/length": 7 / 3,
+            "eval/share_failed": 1 / 3,
+        }
+    )
+
+
+def test_a_reward_that_is_not_counted_may_be_anything():
+    reward = np.array([[np.nan], [2.0], [np.inf]])
+    is_valid = np.array([[False], [True], [True]])
+    is_done = np.array([[False], [True], [False]])
+    metrics = first_episode_metrics(reward, is_done, is_done, is_valid)
+    assert metrics["eval/episode/return"] == 2
+
+
+@pytest.fixture(scope="module")
+def program():
+    return small_task(num_devices=2).build()
+
+
+@pytest.fixture(scope="module")
+def compiled(program):
+    return compiled_program(program)
+
+
+def evaluate_untrained(program, compiled, iteration=0, seed=0, length_seconds=1.28):
+    train_state, _ = initial_states(program)
+    return evaluate(program, compiled.rollout, train_state, iteration, seed, length_seconds)
+
+
+def test_every_step_of_a_pole_counts_one(program, compiled):
+    # 5 rollouts of 16 steps, of which the very first starts the episodes.
+    metrics = evaluate_untrained(program, compiled, length_seconds=1.6)
+    assert metrics["eval/episode/return"] == metrics["eval/episode/length"]
+    assert 8 <= metrics["eval/episode/length"] <= 79
+    # Who has not fallen has stood for all the 79 steps.
+    assert metrics["eval/share_failed"] > 0 or metrics["eval/episode/length"] == 79
+
+
+def test_it_is_deterministic_and_as_long_as_asked(program, compiled):
+    """A rollout lasts 16 * 0.02 s = 0.32 s."""
+    calls = []
+
+    def rollout(train_state, env_state, request):
+        calls.append(program.partitioner.unreplicate_state(request))
+        return compiled.rollout(train_state, env_state, request)
+
+    train_state, _ = initial_states(program)
+    for length_seconds, num_rollouts in ((0.16, 1), (0.32, 1), (0.34, 2), (1.28, 4)):
+        calls.clear()
+        evaluate(program, rollout, train_state, 0, 0, length_seconds)
+        assert [bool(request.is_deterministic) for request in calls] == [True] * num_rollouts
+        assert [int(request.index) for request in calls] == list(range(num_rollouts))
+        assert {int(request.stream) for request in calls} == {EVALUATE}
+
+
+def test_another_iteration_or_seed_draws_other_episodes_and_the_same_draws_the_same(
+    program, compiled
+):
+    first = evaluate_untrained(program, compiled)
+    assert evaluate_untrained(program, compiled) == first
+    assert evaluate_untrained(program, compiled, iteration=1) != first
+
+
+def test_training_does_not_notice_an_evaluation(tmp_path):
+    results = [
+        small_task(
+            num_devices=2, max_steps=3, run_dir=f"{tmp_path}/{name}", eval_every_n_steps=period
+        ).run()
+        for name, period in (("often", 1), ("at the end", None))
+    ]
+    often, at_the_end = (numbers(result.train_state) for result in results)
+    for name, value in at_the_end.items():
+        assert often[name].tobytes() == value.tobytes(), name
+
+
+def test_run_mode_evaluate(tmp_path, capsys):
+    """It says what the run's own last evaluation said, and leaves no run directory."""
+    trained = small_task(num_devices=2, max_steps=2, run_dir=f"{tmp_path}/run").run()
+    before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()
+    metrics = small_task(
+        num_devices=2, run_mode="evaluate", load_from_ckpt_path=f"{tmp_path}/run"
+    ).run()
+    assert metrics == {
+        name: value for name, value in trained.metrics.items() if name.startswith("eval/")
+    }
+    assert sorted(tmp_path.rglob("*")) == before
+    output = capsys.readouterr().out
+    assert f"{find_checkpoint(tmp_path / 'run')}, 16 episodes:" in output
+    assert "compiling the rollout" in output and "update" not in output
+    for name in metrics:
+        assert f"  {name} " in output
+
+
+def test_run_mode_evaluate_needs_a_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match="needs a checkpoint"):
+        small_task(run_mode="evaluate").run()
+    assert list(tmp_path.iterdir()) == []
