@@ -36,7 +36,7 @@ def _unchecked_dataclass(cls=None, **options):
 
 flax.struct.dataclass = _unchecked_dataclass
 # jaxtyping imports the checker by its first name only.
-import tests.type_checker  # noqa: F401
+import tests.type_checker  # noqa: E402, F401
 
 install_import_hook("ksim", "tests.type_checker.check_types").__enter__()
 

@@ -5,7 +5,7 @@ import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 import jax
 
@@ -217,9 +217,13 @@ class _LastMetrics:
         self.metrics: Metrics = {}
 
     def log(
-        self, iteration: int, env_steps: int, wall_seconds: float, metrics: Mapping[str, float]
+        self,
+        iteration: int,
+        env_steps: int,
+        wall_seconds: float,
+        metrics: Mapping[str, SupportsFloat],
     ) -> None:
-        self.metrics = dict(metrics)
+        self.metrics = {name: float(value) for name, value in metrics.items()}
 
     def close(self) -> None:
         """Nothing to close."""
