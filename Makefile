@@ -20,6 +20,7 @@ EXTRAS := dev$(if $(HAS_GPU),$(comma)cuda)
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing ksim and its dependencies into $(VENV) (about a minute) ..."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@

@@ -86,7 +86,7 @@ def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, caplog)
         save_every_n_steps=1,
         save_every_n_seconds=None,
         keep_checkpoints=1,
-        eval_every_n_steps=1,
+        eval_every_n_steps=2,
         eval_length_seconds=0.64,
         metadata={},
     )
@@ -97,8 +97,9 @@ def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, caplog)
         loop.run(None, GracefulStop(), start_time=0.0)
     first, second, *later = recorder.compiled
     assert len(first) >= 2  # the rollout and the update
-    # The first checkpoint may read arrays of shapes that nothing has read before.
-    assert all(name == "jit(squeeze)" for name in second[len(first) :])
+    # The first checkpoint reads arrays of shapes that nothing has read before; the first
+    # evaluation, in the second iteration, adds nothing.
+    assert {*second[len(first) :]} <= {"jit(squeeze)"}
     assert later == [second, second]
 
 
