@@ -22,8 +22,8 @@ from benchmarks.brax_humanoid import brax_humanoid_mjcf
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "training_speed.json"
 TABLE = ROOT / "docs" / "performance.md"
-KSIM_ITERATIONS = 40
-BRAX_EPOCHS, BRAX_ITERATIONS = 3, 36
+KSIM_ITERATIONS = 25
+BRAX_EPOCHS, BRAX_ITERATIONS = 3, 18
 
 Result = dict[str, Any]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FEET = ("left_foot", "right_foot")
 
-# Gains of the joints' servos: N m/rad and N m s/rad. An action of 1 moves the target by 0.25 rad.
+# Gains of the joints' servos: N m/rad and N m s/rad. An action of 1 moves the target by 0.1 rad.
 KP = {
     "waist_yaw": 300.0,
     "waist_*": 400.0,
@@ -66,10 +66,13 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
     rollout_length_seconds: float = 0.4
     num_passes: int = 4
     gamma: float = 0.97
-    entropy_coef: float = 0.002
+    iterations: int | None = 4
+    ls_iterations: int | None = 4
+    entropy_coef: float = 0.0
     learning_rate_schedule: str = "adaptive"
+    learning_rate: float = 1e-3
     target_kl: float = 0.01
-    init_std: float = 0.3
+    init_std: float = 1.0
     hidden_sizes: tuple[int, ...] = (256, 256)
     episode_seconds: float = ksim.option(
         20.0, help="Length after which an episode times out.", unit="s", above=0
@@ -92,7 +95,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
     def get_actuators(self, physics_model: ksim.PhysicsModel) -> ksim.Actuators:
         """Returns position servos about the standing pose."""
         return ksim.PositionActuators.create(
-            physics_model, kp=KP, kd=KD, action_scale=0.25, default_positions="stand"
+            physics_model, kp=KP, kd=KD, action_scale=0.1, default_positions="stand"
         )
 
     def get_observations(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Observation]:
@@ -150,7 +153,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
                 physics_model, default_positions="stand", scale=-0.05
             ),
             "joint_limit": ksim.JointLimitReward.create(physics_model, scale=-1.0),
-            "action_rate": ksim.ActionRateReward(scale=-0.02),
+            "action_rate": ksim.ActionRateReward(scale=-0.005),
             "torque": ksim.TorqueReward.create(physics_model, scale=-2e-6),
             "energy": ksim.EnergyReward.create(physics_model, scale=-1e-4),
         }

