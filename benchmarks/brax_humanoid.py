@@ -160,8 +160,10 @@ class BraxHumanoidTask(ksim.DistributedPPOTask[BraxHumanoidConfig]):
     """Run forward."""
 
     def get_mujoco_model(self) -> mujoco.MjModel:
-        """Returns brax's humanoid with the solver that brax chooses for MJX."""
-        mj_model = ksim.load_mjcf(Path(self.config.mjcf))
+        """Returns brax's humanoid as brax prepares it: without bodies that cannot move."""
+        spec = mujoco.MjSpec.from_file(self.config.mjcf)
+        spec.compiler.fusestatic = True
+        mj_model = spec.compile()
         mj_model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
         mj_model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
         return mj_model

@@ -13,8 +13,6 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-# As ksim.parallel.select_devices does: 8 devices must not run out of threads.
-os.environ.setdefault("NPROC", "32")
 
 import flax.struct
 import jax

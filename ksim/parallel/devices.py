@@ -1,14 +1,12 @@
 """Which devices a run uses."""
 
 import os
-import re
 
 import jax
 
 from ksim.config import ConfigError
 
 SIMULATED_DEVICES_FLAG = "--xla_force_host_platform_device_count"
-THREADS_PER_SIMULATED_DEVICE = 4
 
 
 def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
@@ -30,7 +28,6 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
         if num_devices < 1:
             raise ConfigError(f"num_devices must be at least 1, found {num_devices}.")
         _request_simulated_devices(num_devices)
-    _provide_threads(num_devices or _simulated_by_flag())
     devices = tuple(jax.local_devices())
     if num_devices is None:
         return devices
@@ -53,24 +50,6 @@ def _request_simulated_devices(num_devices: int) -> None:
     except RuntimeError:
         # The backend is up already, with the devices that it has: the caller counts them.
         return
-
-
-def _simulated_by_flag() -> int:
-    """Returns how many devices `XLA_FLAGS` simulates; 1 if it says nothing."""
-    match = re.search(rf"{SIMULATED_DEVICES_FLAG}=(\d+)", os.environ.get("XLA_FLAGS", ""))
-    return int(match[1]) if match else 1
-
-
-def _provide_threads(num_devices: int) -> None:
-    """Gives XLA's CPU threads enough company that they cannot all wait for one another.
-
-    All simulated devices share one pool, of as many threads as the machine has cores. A batched
-    Cholesky factorization (MJX has one in every step) splits itself over that pool and blocks the
-    thread that it is called on; with as many devices as threads, jaxlib 0.10.2 stood still for
-    good. XLA reads the size of the pool from NPROC when the backend starts.
-    """
-    threads = max(os.cpu_count() or 1, THREADS_PER_SIMULATED_DEVICE * num_devices)
-    os.environ.setdefault("NPROC", str(threads))
 
 
 def _how_to_simulate(num_devices: int) -> str:

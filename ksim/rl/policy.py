@@ -7,7 +7,7 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
-from ksim.nn import Model, ModelOutput, RunningMoments
+from ksim.nn import Model, ModelOutput, RunningMoments, unroll
 
 
 class Decision(NamedTuple):
@@ -60,6 +60,16 @@ class Policy:
     def evaluate(self, observations: dict[str, Array], carry: Any) -> ModelOutput:
         """Returns the model's output for the observations of one environment."""
         return self.model(normalize(self.normalizer, observations), carry)
+
+    def values(
+        self,
+        observations: dict[str, Array],
+        carry: Any,
+        is_valid: Bool[Array, "T num_envs"],
+    ) -> Float[Array, "T num_envs"]:
+        """Returns the critic's estimates along a trajectory; the arguments are `unroll`'s."""
+        normalized = normalize(self.normalizer, observations)
+        return unroll(self.model, normalized, carry, is_valid)[1]
 
 
 def normalize(

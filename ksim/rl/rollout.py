@@ -59,7 +59,6 @@ def rollout(
             "observations": env_state.observations,
             "latent": decision.latent,
             "log_prob": decision.log_prob,
-            "value": decision.value,
             "reward": timestep.reward,
             "is_terminated": timestep.is_terminated,
             "is_truncated": timestep.is_truncated,
@@ -70,9 +69,12 @@ def rollout(
     (last_state, last_carry), (kept, statistics) = lax.scan(
         step, (env_state, model_carry), jnp.arange(num_steps)
     )
+    # The critic does not decide anything: it judges all steps at once, in a few large products.
+    value = policy.values(kept["observations"], model_carry, kept["is_valid"])
     final = jax.vmap(policy.evaluate)(last_state.observations, last_carry)
     trajectory = Trajectory(
         **kept,
+        value=value,
         final_value=final.value,
         initial_carry=model_carry,
         env_id=env_state.env_id,
