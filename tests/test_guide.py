@@ -33,7 +33,7 @@ from tests.guide_names import (
     PoleTask,
 )
 from tests.small_cartpole import SMALL, numbers
-from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -188,14 +188,14 @@ def test_custom_gradient_synchronization_period():
 
 
 def test_custom_task_implementation():
-    class MyDistributedTask(SmallMjxTask):
+    class MyDistributedTask(SmallMujocoTask):
         def get_rewards(self, physics_model):
             return [MyCustomReward()]
 
         def _get_initial_model(self, rng):
             return MyModel(rng)
 
-    config = SmallMjxConfig(num_devices=2, num_envs=4, batch_size=2, max_steps=1)
+    config = SmallMujocoConfig(num_devices=2, num_envs=4, batch_size=2, max_steps=1)
     task = MyDistributedTask(config)
     with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
         result = task.run_distributed_training()

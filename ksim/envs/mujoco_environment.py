@@ -11,7 +11,14 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep
-from ksim.physics import EpisodeStart, ModelFields, PhysicsData, PhysicsEngine, PhysicsModel
+from ksim.physics import (
+    EpisodeStart,
+    ModelFields,
+    PhysicsData,
+    PhysicsEngine,
+    PhysicsModel,
+    ReadRecorder,
+)
 from ksim.terms import (
     Actuators,
     Command,
@@ -96,6 +103,26 @@ class MujocoEnvironment(Environment):
         names = [name for term in terms.randomizers.values() for name in term.fields]
         self._default_fields = engine.model_fields(tuple(sorted(set(names))))
         self._default_start = _default_start(model)
+        self.engine = engine.reading(self._fields_that_terms_read())
+
+    def _fields_that_terms_read(self) -> set[str]:
+        """Returns the fields of `mjData` that the terms read, found by calling every term."""
+        fields: set[str] = set()
+
+        def call_every_term(key: Key0) -> None:
+            carries, commands = self._initial_carries_and_commands(key)
+            state = self._state(carries, commands)
+            recorder = ReadRecorder(state.physics, fields)  # type: ignore[abstract]
+            state = dataclasses.replace(state, physics=recorder)
+            self._controls(state.action, recorder, carries, key)
+            step_state = _step_state(state, jnp.float32(0), self.ctrl_dt)
+            for family in ("rewards", "terminations"):
+                self._evaluate(family, step_state, carries)
+            for family in ("events", "commands", "observations"):
+                self._evaluate(family, step_state, carries, key)
+
+        jax.eval_shape(call_every_term, jax.random.key(0))
+        return fields
 
     @property
     def action_space(self) -> ContinuousActions:

@@ -36,3 +36,22 @@ class PhysicsData(Protocol):
     def replace(self, **fields: Any) -> "PhysicsData":
         """Returns a copy with some fields replaced."""
         ...
+
+
+class ReadRecorder(PhysicsData):
+    """Stands in for a simulation's data, and remembers which fields are read.
+
+    Attributes:
+      fields_read: the names that were read.
+    """
+
+    def __init__(self, data: PhysicsData, fields_read: set[str]) -> None:
+        """Begins to add to `fields_read` what is read of `data`."""
+        self._data = data
+        self.fields_read = fields_read
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns a field of the data."""
+        value = getattr(self._data, name)
+        self.fields_read.add(name)
+        return value

@@ -1,7 +1,7 @@
 """The contract of a physics engine."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from flax import struct
 from jaxtyping import Array, Bool, Float
@@ -33,6 +33,19 @@ class PhysicsEngine(ABC):
     is current, and an environment that starts an episode has its state replaced just before that
     pass. One compiled copy of the physics serves every substep, every reset, and the first one.
     """
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """What steps the simulations, in a few words for the beginning of a run."""
+
+    def reading(self, fields: Collection[str]) -> "PhysicsEngine":
+        """Returns an engine whose data has at least these fields, and which may leave out others.
+
+        Args:
+          fields: names of `mjData`.
+        """
+        return self
 
     @abstractmethod
     def initial_data(self) -> PhysicsData:

@@ -32,6 +32,11 @@ class MjxEngine(PhysicsEngine):
         self._initial_data = _default_data(model.mj_model)
         self._is_acceleration_sensor = _acceleration_sensor_mask(model.mj_model)
 
+    @property
+    def description(self) -> str:
+        """See `PhysicsEngine.description`."""
+        return "MJX on the devices"
+
     def initial_data(self) -> PhysicsData:
         """See `PhysicsEngine.initial_data`."""
         return self._initial_data

@@ -124,10 +124,20 @@ class RLTask(ABC, Generic[ConfigT]):
         return ConstantCurriculum(level=1.0)
 
     def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
-        """Returns what steps the physics; MJX by default."""
-        from ksim.physics import MjxEngine
+        """Returns what steps the physics; as the option `engine` says."""
+        from ksim.physics import MjxEngine, NativeEngine, num_host_cores
 
-        return MjxEngine(physics_model)
+        if self._engine_name() == "mjx":
+            return MjxEngine(physics_model)
+        num_devices = self.partitioner.num_devices
+        return NativeEngine(physics_model, num_threads=max(1, num_host_cores() // num_devices))
+
+    def _engine_name(self) -> str:
+        """Returns `mjx` or `mujoco`."""
+        if self.config.engine != "auto":
+            return self.config.engine
+        is_cpu = self.partitioner.devices[0].platform == "cpu"
+        return "mujoco" if is_cpu else "mjx"
 
     def get_environment(self) -> Environment:
         """Returns the world: by default the MuJoCo model with the terms of the hooks above."""

@@ -112,7 +112,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
         ]
         recorder = _LastMetrics()
         with RunStatus(config.max_steps) as status, GracefulStop(status.message) as stop:
-            status.message(_introduction(program, run_directory.path, start_from))
+            status.message(_introduction(program, config, run_directory.path, start_from))
             loop = TrainingLoop(
                 program,
                 _loop_settings(config, program),
@@ -229,14 +229,22 @@ class _LastMetrics:
         """Nothing to close."""
 
 
-def _introduction(program: Program, path: Path, start_from: Path | None) -> str:
+def _introduction(
+    program: Program, config: TrainingConfig, path: Path, start_from: Path | None
+) -> str:
     devices = program.partitioner.devices
-    kind = devices[0].device_kind
     begins = f"continues {start_from}" if start_from is not None else "begins"
-    return (
-        f"Run {path} {begins}: {program.num_envs} environments on {len(devices)} {kind} device(s),"
-        f" {program.rollout_length} control steps in an iteration."
+    text = (
+        f"Run {path} {begins}: {program.num_envs} environments on {len(devices)}"
+        f" {devices[0].device_kind} device(s), {program.rollout_length} control steps in an"
+        " iteration."
     )
+    engine = getattr(program.environment, "engine", None)
+    if engine is None:
+        return text
+    is_auto = getattr(config, "engine", None) == "auto"
+    reason = f" (engine=auto, and the devices are a {devices[0].platform})" if is_auto else ""
+    return f"{text} Physics: {engine.description}{reason}."
 
 
 def _conclusion(state: RunState, stop: GracefulStop, path: Path, metrics: Metrics) -> str:

@@ -7,7 +7,7 @@ from ksim.config import ConfigError
 from ksim.envs import CartPole
 from ksim.render import viewer
 from ksim.rl import Policy
-from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 # What these tests do not read.
 POLICY = Policy(None, None, np.array(True))
@@ -31,7 +31,7 @@ class Window(contextlib.AbstractContextManager):
 
 
 def test_shows_every_state_until_the_window_is_closed(monkeypatch):
-    environment = SmallMjxTask(SmallMjxConfig(num_devices=1)).environment
+    environment = SmallMujocoTask(SmallMujocoConfig(num_devices=1)).environment
     states = iter(range(1, 9))
 
     def step(state):

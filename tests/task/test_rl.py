@@ -1,20 +1,23 @@
 """What every task does with its hooks, its options and its command line."""
 
+import dataclasses
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 import ksim
 from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
 from ksim.envs import ContinuousActions
 from tests.small_cartpole import small_config, small_task
-from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 
-def small_mjx_task(**hooks):
+def small_mujoco_task(**hooks):
     """A small task of which some hooks return something else."""
     methods = {name: lambda self, model, value=value: value(model) for name, value in hooks.items()}
-    return type("OtherTask", (SmallMjxTask,), methods)(SmallMjxConfig(num_devices=1))
+    return type("OtherTask", (SmallMujocoTask,), methods)(SmallMujocoConfig(num_devices=1))
 
 
 def test_wrong_options_fail_when_the_task_is_made():
@@ -23,7 +26,7 @@ def test_wrong_options_fail_when_the_task_is_made():
 
 
 def test_terms_by_name_or_as_a_list():
-    environment = small_mjx_task().environment
+    environment = small_mujoco_task().environment
     names = {family: list(terms) for family, terms in environment.terms.families().items()}
     assert names == {
         "actuators": ["torque"],  # the default: one term, alone
@@ -40,11 +43,45 @@ def test_terms_by_name_or_as_a_list():
 
 
 def test_time_steps_and_solver_are_the_options():
-    config = SmallMjxConfig(dt=0.004, ctrl_dt=0.02, iterations=3, ls_iterations=7)
-    model = SmallMjxTask(config).environment.model
+    config = SmallMujocoConfig(dt=0.004, ctrl_dt=0.02, iterations=3, ls_iterations=7)
+    model = SmallMujocoTask(config).environment.model
     assert model.num_substeps == 5
     option = model.mj_model.opt
     assert (option.timestep, option.iterations, option.ls_iterations) == (0.004, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("option", "engine"),
+    [("auto", ksim.NativeEngine), ("mujoco", ksim.NativeEngine), ("mjx", ksim.MjxEngine)],
+)
+def test_engine_is_the_option(option, engine, tmp_path, capsys):
+    config = SmallMujocoConfig(
+        engine=option, num_devices=1, max_steps=1, run_dir=str(tmp_path / "run")
+    )
+    task = SmallMujocoTask(config)
+    assert isinstance(task.environment.engine, engine)
+    with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
+        task.run()
+    printed = capsys.readouterr().out.replace("\n", " ")
+    assert f"Physics: {task.environment.engine.description}" in printed
+    assert ("engine=auto, and the devices are a cpu" in printed) == (option == "auto")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GravityTorqueReward(ksim.Reward):
+    """Reads a field that no term of ksim's reads."""
+
+    def __call__(self, state, carry):
+        return jnp.sum(jnp.abs(state.physics.qfrc_bias)), carry
+
+
+def test_native_data_holds_what_the_terms_read():
+    fields = set(small_mujoco_task().environment.engine.initial_data().fields)
+    assert {"time", "qpos", "qvel", "ctrl"} <= fields
+    assert not {"qfrc_bias", "xanchor"} & fields
+    hooks = {"get_rewards": lambda model: [GravityTorqueReward()]}
+    fields = set(small_mujoco_task(**hooks).environment.engine.initial_data().fields)
+    assert "qfrc_bias" in fields and "xanchor" not in fields
 
 
 @pytest.mark.parametrize(
@@ -67,17 +104,17 @@ def test_time_steps_and_solver_are_the_options():
 )
 def test_hooks_that_do_not_fit(hooks, error, message):
     with pytest.raises(error, match=message):
-        small_mjx_task(**hooks).build()
+        small_mujoco_task(**hooks).build()
 
 
 @pytest.mark.parametrize("hook", ["get_mujoco_model", "get_observations", "get_rewards"])
 def test_a_hook_that_is_missing_is_named(hook):
-    class Incomplete(SmallMjxTask):
+    class Incomplete(SmallMujocoTask):
         pass
 
     setattr(Incomplete, hook, getattr(ksim.PPOTask, hook))
     with pytest.raises(NotImplementedError, match=f"Incomplete must override {hook}"):
-        Incomplete(SmallMjxConfig(num_devices=1)).build()
+        Incomplete(SmallMujocoConfig(num_devices=1)).build()
 
 
 def test_a_program_is_what_the_options_say():
@@ -123,11 +160,11 @@ def test_help_lists_the_options_and_ends(capsys):
 
 def test_options_of_a_subclass_of_the_config():
     @dataclass
-    class Config(SmallMjxConfig):
+    class Config(SmallMujocoConfig):
         """Options of a subclass."""
 
         strength: float = ksim.option(2.0, help="How strong.", above=0)
 
-    assert SmallMjxTask(Config(strength=3.0)).config.strength == 3.0
+    assert SmallMujocoTask(Config(strength=3.0)).config.strength == 3.0
     with pytest.raises(ksim.ConfigError, match=r"strength=-1\.0: must be above 0"):
-        SmallMjxTask(Config(strength=-1.0))
+        SmallMujocoTask(Config(strength=-1.0))

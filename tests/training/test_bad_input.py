@@ -16,7 +16,7 @@ from examples.walking_distributed import (
 )
 from ksim.training.checkpoint import find_checkpoint
 from tests.small_cartpole import SMALL_ARGUMENTS, small_task
-from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -177,7 +177,7 @@ def test_a_damaged_checkpoint(trained, tmp_path, capsys):
         largest.write_bytes(kept)
 
 
-class WrongModel(SmallMjxTask):
+class WrongModel(SmallMujocoTask):
     """The MJCF is what the test says."""
 
     path = "robot.xml"
@@ -199,7 +199,7 @@ def test_mjcf(text, phrases, capsys):
         Path(WrongModel.path).write_text(text)
     before = files_below(Path.cwd())
     with pytest.raises((ValueError, SystemExit)) as stop:
-        WrongModel.launch(SmallMjxConfig(num_devices=1), [])
+        WrongModel.launch(SmallMujocoConfig(num_devices=1), [])
     output = capsys.readouterr()
     for phrase in phrases:
         assert phrase in f"{stop.value} {output.err}"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.small_cartpole import numbers, read_metrics, small_task, without_times
-from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 DEVICE_COUNTS = (1, 2, 4, 8)
 NUM_ITERATIONS = 10
@@ -21,20 +21,24 @@ def train_cartpole(num_devices, run_dir):
     ).run()
 
 
-def train_mjx(num_devices, run_dir):
-    task = SmallMjxTask(
-        SmallMjxConfig(num_devices=num_devices, run_dir=run_dir, max_steps=NUM_ITERATIONS)
+def train_native(num_devices, run_dir, engine="mujoco"):
+    config = SmallMujocoConfig(
+        num_devices=num_devices, run_dir=run_dir, max_steps=NUM_ITERATIONS, engine=engine
     )
+    return SmallMujocoTask(config).run()
+
+
+def train_mjx(num_devices, run_dir):
     has_optimizations = not jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)  # half the time to compile
     try:
         with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
-            return task.run()
+            return train_native(num_devices, run_dir, engine="mjx")
     finally:
         jax.config.update("jax_disable_most_optimizations", not has_optimizations)
 
 
-@pytest.fixture(scope="module", params=[train_cartpole, train_mjx])
+@pytest.fixture(scope="module", params=[train_cartpole, train_native, train_mjx])
 def runs(request, tmp_path_factory):
     """The same run on 1, 2, 4 and 8 devices."""
     root = tmp_path_factory.mktemp("runs")

@@ -26,7 +26,7 @@ from tests.small_cartpole import (
     small_config,
     small_task,
 )
-from tests.small_mjx_task import SmallMjxConfig, SmallMjxTask
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "collective-permute", "all-to-all")
 
@@ -53,8 +53,10 @@ def test_the_rollout_communicates_nothing_and_the_update_averages(compiled):
 
 def test_the_rollout_of_physics_with_a_solver_communicates_nothing():
     """Its `while` loop is where a partitioner would like to agree on when to stop."""
-    config = SmallMjxConfig(num_devices=2, num_envs=4, batch_size=2, mjcf="cartpole.xml")
-    program = SmallMjxTask(config).build()
+    config = SmallMujocoConfig(
+        num_devices=2, num_envs=4, batch_size=2, mjcf="cartpole.xml", engine="mjx"
+    )
+    program = SmallMujocoTask(config).build()
     with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
         lowered = program.partitioned().rollout.lower(*initial_states(program), request(program, 0))
     # Collectives are made before the code is optimised.
@@ -121,8 +123,8 @@ def trace(program):
     partitioned.update.lower(states[0], trajectory, statistics)
 
 
-def small_mjx_task():
-    return SmallMjxTask(SmallMjxConfig(num_devices=2))
+def small_mujoco_task():
+    return SmallMujocoTask(SmallMujocoConfig(num_devices=2))
 
 
 def humanoid():
@@ -131,7 +133,7 @@ def humanoid():
 
 
 @pytest.mark.parametrize(
-    "task", [small_task, small_mjx_task, pytest.param(humanoid, marks=pytest.mark.slow)]
+    "task", [small_task, small_mujoco_task, pytest.param(humanoid, marks=pytest.mark.slow)]
 )
 def test_no_key_is_used_twice(task):
     program = task().build()

@@ -10,6 +10,12 @@ from ksim.config.option import ConfigError, option
 class PhysicsConfig(Config):
     """Physics."""
 
+    engine: str = option(
+        "auto",
+        help="What steps the simulations: native MuJoCo on the host's cores (mujoco), or MJX on the"
+        " devices (mjx); auto takes native MuJoCo where the devices are a CPU, and MJX elsewhere.",
+        choices=("auto", "mjx", "mujoco"),
+    )
     dt: float = option(0.005, help="Physics time step.", unit="s", above=0)
     ctrl_dt: float = option(
         0.02, help="Control time step: a whole number of physics steps.", unit="s", above=0

@@ -1,4 +1,4 @@
-"""A pole in MJX: a task that compiles in seconds and has a term of every family."""
+"""A pole in MuJoCo: a task that compiles in seconds and has a term of every family."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import ksim
 
 
 @dataclass
-class SmallMjxConfig(ksim.DistributedPPOConfig):
+class SmallMujocoConfig(ksim.DistributedPPOConfig):
     """A pole, hanging or on a cart."""
 
     mjcf: str = "pendulum.xml"
@@ -56,7 +56,7 @@ class WindEvent(ksim.Event):
         return 0.05 * jax.random.normal(key, state.physics.qvel.shape), carry
 
 
-class SmallMjxTask(ksim.DistributedPPOTask[SmallMjxConfig]):
+class SmallMujocoTask(ksim.DistributedPPOTask[SmallMujocoConfig]):
     """Keep a pole where it is, in wind, and be told something meanwhile."""
 
     def get_mujoco_model(self):

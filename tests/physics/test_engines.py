@@ -1,0 +1,269 @@
+"""Both engines: the same physics, current data, clean starts; and what only native MuJoCo does."""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+
+import ksim
+from ksim.physics import EpisodeStart, MjxEngine, NativeEngine
+
+ENGINES = {"mjx": MjxEngine, "mujoco": NativeEngine}
+FIELDS = (
+    *("time", "qpos", "qvel", "ctrl", "xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos"),
+    *("site_xpos", "site_xmat", "subtree_com", "cvel", "actuator_force", "qfrc_actuator"),
+    "sensordata",
+)
+NUM_SIMULATIONS = 6
+
+
+def load(name):
+    return ksim.PhysicsModel.create(
+        ksim.load_mjcf(ksim.asset_path(f"{name}.xml")), dt=0.005, ctrl_dt=0.02
+    )
+
+
+@pytest.fixture(autouse=True)
+def _mjx_broadcasts():
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
+def stack(tree, count):
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *np.shape(x))), tree)
+
+
+class World:
+    """Some simulations of a model, stepped together."""
+
+    def __init__(self, engine, model, count=NUM_SIMULATIONS):
+        self.engine, self.model, self.count = engine, model, count
+        self.data = stack(engine.initial_data(), count)
+        self.fields = {}
+        self.step_one = jax.jit(jax.vmap(engine.step))
+
+    def step(self, ctrl, is_reset=False, qpos=None, qvel=None):
+        mj_model = self.model.mj_model
+        start = EpisodeStart(
+            qpos=jnp.zeros((self.count, mj_model.nq)) if qpos is None else jnp.float32(qpos),
+            qvel=jnp.zeros((self.count, mj_model.nv)) if qvel is None else jnp.float32(qvel),
+        )
+        ctrl = jnp.broadcast_to(jnp.float32(ctrl), (self.count, mj_model.nu))
+        is_reset = jnp.broadcast_to(jnp.asarray(is_reset), (self.count,))
+        self.data = self.step_one(self.fields, self.data, ctrl, start, is_reset)
+        return self.data
+
+
+def random_state(model, count, seed=0):
+    """States about the first keyframe, or qpos0."""
+    mj_model = model.mj_model
+    rng = np.random.default_rng(seed)
+    qpos, qvel = np.zeros((count, mj_model.nq)), rng.normal(0, 0.5, (count, mj_model.nv))
+    for row in qpos:
+        row[:] = mj_model.key_qpos[0] if mj_model.nkey else mj_model.qpos0
+        mujoco.mj_integratePos(mj_model, row, rng.normal(0, 0.1, mj_model.nv), 1.0)
+    ctrl = rng.uniform(-1, 1, (count, mj_model.nu))
+    return qpos, qvel, ctrl
+
+
+def assert_same_step(model, count, tolerance):
+    """One control step of both engines from random states, each with a model of its own."""
+    qpos, qvel, ctrl = random_state(model, count)
+    rng = np.random.default_rng(1)
+    results = {}
+    scales = {
+        name: rng.uniform(0.8, 1.2, (count,))
+        for name in ("body_mass", "dof_damping", "dof_armature", "geom_friction")
+    }
+    for name, make in ENGINES.items():
+        world = World(make(model), model, count)
+        for field, value in world.engine.model_fields(tuple(scales)).items():
+            scale = scales[field].reshape(-1, *(1,) * np.ndim(value))
+            world.fields[field] = jnp.float32(scale * np.asarray(value))
+        world.step(0.0, True, qpos, qvel)
+        start = {field: np.asarray(getattr(world.data, field)) for field in FIELDS}
+        world.step(ctrl)
+        results[name] = start, {f: np.asarray(getattr(world.data, f)) for f in FIELDS}
+    for mjx, native in zip(results["mjx"], results["mujoco"], strict=True):
+        for field in FIELDS:
+            assert mjx[field].shape == native[field].shape, field
+            unit = np.maximum(1.0, np.abs(native[field]).max())
+            error = np.abs(mjx[field] - native[field]).max(initial=0) / unit
+            assert error < tolerance, f"{field}: {error}"
+
+
+@pytest.mark.parametrize("name", ["pendulum", "cartpole"])
+def test_engines_agree_on_small_models(name):
+    assert_same_step(load(name), 1000, 2e-5)
+
+
+@pytest.mark.slow
+def test_engines_agree_on_the_humanoid():
+    assert_same_step(load("humanoid"), 1000, 2e-2)
+
+
+@pytest.fixture(scope="module")
+def humanoid():
+    return load("humanoid")
+
+
+@pytest.fixture(scope="module", params=["pendulum-mjx", "pendulum-mujoco", "humanoid-mujoco"])
+def make_world(request):
+    name, engine = request.param.split("-")
+    model = load(name)
+    made = ENGINES[engine](model)
+    return lambda count=NUM_SIMULATIONS: World(made, model, count)
+
+
+class TestEveryEngine:
+    def test_start_is_the_one_given_and_everything_is_current(self, make_world):
+        world = make_world()
+        qpos, qvel, _ = random_state(world.model, world.count)
+        data = world.step(0.3, True, qpos, qvel)
+        np.testing.assert_allclose(data.qpos, qpos, atol=1e-6)
+        np.testing.assert_allclose(data.qvel, qvel, atol=1e-6)
+        assert not np.any(data.time) and not np.any(data.actuator_force)
+        for index in range(world.count):
+            expected = mujoco.MjData(world.model.mj_model)
+            expected.qpos[:], expected.qvel[:] = np.float32(qpos[index]), np.float32(qvel[index])
+            mujoco.mj_forward(world.model.mj_model, expected)
+            np.testing.assert_allclose(data.xpos[index], expected.xpos, atol=1e-5)
+            np.testing.assert_allclose(data.cvel[index], expected.cvel, atol=1e-4)
+
+    def test_only_some_start_anew(self, make_world):
+        world = make_world()
+        qpos, qvel, ctrl = random_state(world.model, world.count)
+        world.step(0.0, True, qpos, qvel)
+        is_reset = np.arange(world.count) % 2 == 1
+        data = world.step(ctrl, is_reset, qpos, qvel)
+        times = np.where(is_reset, 0.0, world.model.ctrl_dt)
+        np.testing.assert_allclose(data.time, times, rtol=1e-5)
+        np.testing.assert_allclose(data.qpos[is_reset], qpos[is_reset], atol=1e-6)
+        assert np.all(np.any(np.abs(data.qpos[~is_reset] - qpos[~is_reset]) > 1e-4, axis=1))
+        assert not np.any(data.actuator_force[is_reset])
+        assert np.any(data.actuator_force[~is_reset])
+
+    def test_together_or_one_by_one(self, make_world):
+        world = make_world()
+        qpos, qvel, ctrl = random_state(world.model, world.count)
+        world.step(0.0, True, qpos, qvel)
+        together = world.step(ctrl)
+        for index in range(world.count):
+            alone = make_world(1)
+            alone.step(0.0, True, qpos[index : index + 1], qvel[index : index + 1])
+            data = alone.step(ctrl[index : index + 1])
+            for field in ("qpos", "qvel", "xpos"):
+                np.testing.assert_allclose(
+                    getattr(data, field)[0], getattr(together, field)[index], rtol=1e-5, atol=1e-5
+                )
+
+    def test_replaced_velocity_is_continued_from(self, make_world):
+        world = make_world()
+        qpos, qvel, ctrl = random_state(world.model, world.count)
+        world.step(0.0, True, qpos, np.zeros_like(qvel))
+        world.data = world.data.replace(qvel=jnp.float32(qvel))
+        pushed = world.step(ctrl)
+        world.step(0.0, True, qpos, qvel)
+        expected = world.step(ctrl)
+        np.testing.assert_allclose(pushed.qpos, expected.qpos, rtol=1e-4, atol=1e-5)
+
+    def test_unknown_model_field(self, make_world):
+        with pytest.raises(KeyError, match="body_mass"):
+            make_world().engine.model_fields(("body_mas",))
+
+
+class TestNativeEngine:
+    def test_equals_a_plain_loop_bit_for_bit(self, humanoid):
+        world, mj_model = World(NativeEngine(humanoid), humanoid), humanoid.mj_model
+        qpos, qvel, _ = random_state(humanoid, world.count)
+        controls = np.float32(np.random.default_rng(3).normal(0, 20, (10, world.count, 21)))
+        world.step(0.0, True, qpos, qvel)
+        for ctrl in controls:
+            world.step(ctrl)
+        states = np.asarray(world.data.state).view(np.float64)
+        expected = mujoco.MjData(mj_model)
+        for index in range(world.count):
+            mujoco.mj_resetData(mj_model, expected)
+            mujoco.mj_forward(mj_model, expected)
+            expected.qpos[:], expected.qvel[:] = np.float32(qpos[index]), np.float32(qvel[index])
+            for ctrl in controls[:, index]:
+                expected.ctrl[:] = ctrl
+                mujoco.mj_step(mj_model, expected, 4)
+            state = np.zeros(states.shape[1])
+            mujoco.mj_getState(mj_model, expected, state, mujoco.mjtState.mjSTATE_INTEGRATION)
+            np.testing.assert_array_equal(states[index], state)
+
+    @pytest.mark.parametrize("num_threads", [2, 4])
+    def test_number_of_threads_does_not_matter(self, humanoid, num_threads):
+        qpos, qvel, ctrl = random_state(humanoid, NUM_SIMULATIONS)
+        results = []
+        for count in (1, num_threads):
+            world = World(NativeEngine(humanoid, num_threads=count), humanoid)
+            world.step(0.0, True, qpos, qvel)
+            world.step(ctrl)
+            results.append(world.step(ctrl))
+        jax.tree.map(np.testing.assert_array_equal, *results)
+
+    def test_nothing_is_remembered(self, humanoid):
+        world = World(NativeEngine(humanoid), humanoid)
+        qpos, qvel, ctrl = random_state(humanoid, world.count)
+        before = world.step(0.0, True, qpos, qvel)
+        first = world.step(ctrl)
+        for _ in range(3):
+            world.step(-ctrl)
+        world.data = before
+        jax.tree.map(np.testing.assert_array_equal, world.step(ctrl), first)
+
+    def test_a_rejected_simulation_leaves_the_others_alone(self, humanoid, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        world = World(NativeEngine(humanoid), humanoid)
+        qpos, qvel, ctrl = random_state(humanoid, world.count)
+        before = world.step(0.0, True, qpos, qvel)
+        expected = world.step(ctrl)
+        world.data = before.replace(qvel=before.qvel.at[2].set(1e12))
+        data = world.step(ctrl)
+        assert np.isnan(data.qpos[2]).all() and np.isnan(data.qvel[2]).all()
+        others = np.arange(world.count) != 2
+        for field in FIELDS:
+            np.testing.assert_array_equal(
+                getattr(data, field)[others], getattr(expected, field)[others], err_msg=field
+            )
+        data = world.step(ctrl, ~others, qpos, qvel)
+        assert np.isfinite(data.qpos).all()
+        assert not list(tmp_path.iterdir()), "MuJoCo wrote its log into the working folder"
+
+    def test_holds_what_is_read_and_no_more(self, humanoid):
+        engine = NativeEngine(humanoid).reading({"xpos"})
+        data = engine.initial_data()
+        assert set(data.fields) == {"time", "qpos", "qvel", "ctrl", "xpos"}
+        with pytest.raises(AttributeError, match="xpos"):
+            _ = data.xpoz
+
+    def test_unknown_field(self, humanoid):
+        with pytest.raises(KeyError, match=r'"xquad".*no such field in mjData'):
+            NativeEngine(humanoid, fields=("xquad",))
+
+    def test_from_a_device_without_shared_memory(self, humanoid, monkeypatch):
+        """As on a GPU, where arrays are copied to the host and back."""
+        world = World(NativeEngine(humanoid), humanoid)
+        qpos, qvel, ctrl = random_state(humanoid, world.count)
+        start = EpisodeStart(jnp.float32(qpos), jnp.float32(qvel))
+        is_reset = jnp.arange(world.count) < 2
+        world.step(0.0, True, qpos, qvel)
+        arguments = ({}, world.data.state, {"qvel": world.data.qvel}, jnp.float32(ctrl))
+        copied = world.engine._step_arrays(*arguments, start, is_reset)
+        in_place = world.step(ctrl, is_reset, qpos, qvel)
+        jax.tree.map(np.testing.assert_array_equal, copied, in_place)
+
+
+def test_a_handler_of_warnings_that_the_user_set_is_kept(humanoid):
+    before, log = mujoco.get_mju_user_warning(), logging.getLogger("test").debug
+    try:
+        mujoco.set_mju_user_warning(log)
+        NativeEngine(humanoid)
+        assert mujoco.get_mju_user_warning() == log
+    finally:
+        mujoco.set_mju_user_warning(before)
