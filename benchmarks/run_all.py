@@ -22,6 +22,7 @@ from benchmarks.brax_humanoid import brax_humanoid_mjcf
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "training_speed.json"
 TABLE = ROOT / "docs" / "performance.md"
+ENGINES = ("mjx", "mujoco")
 KSIM_ITERATIONS = 25
 BRAX_EPOCHS, BRAX_ITERATIONS = 3, 18
 
@@ -55,10 +56,10 @@ def run(command: list[str], cache: str | None) -> Result:
     return result
 
 
-def ksim(task: str, devices: int, iterations: int, *arguments: str) -> list[str]:
+def ksim(task: str, engine: str, devices: int, *arguments: str) -> list[str]:
     """Returns the command that measures ksim."""
-    options = [f"num_devices={devices}", f"max_steps={iterations}", *arguments]
-    return [sys.executable, "-m", "benchmarks.ksim_ppo", task, *options]
+    options = [f"engine={engine}", f"num_devices={devices}", f"max_steps={KSIM_ITERATIONS}"]
+    return [sys.executable, "-m", "benchmarks.ksim_ppo", task, *options, *arguments]
 
 
 def measure_all() -> Result:
@@ -71,15 +72,18 @@ def measure_all() -> Result:
     with tempfile.TemporaryDirectory() as cache:
         for devices in (1, 2):
             results[f"brax_humanoid/brax/{devices}"] = run([*brax, f"--devices={devices}"], None)
-            command = ksim("brax_humanoid", devices, KSIM_ITERATIONS, mjcf)
-            results[f"brax_humanoid/ksim/{devices}"] = run(command, f"{cache}/brax_humanoid")
-        for devices in (1, 2, 4):
-            folder = f"{cache}/walking_{devices}"
-            command = ksim("walking", devices, KSIM_ITERATIONS)
-            results[f"walking/ksim/{devices}"] = run(command, folder)
-            if devices == 2:
-                command = ksim("walking", devices, 5)
-                results["walking/ksim/2/warm"] = run(command, folder)
+            for engine in ENGINES:
+                name = f"brax_humanoid/{engine}/{devices}"
+                command = ksim("brax_humanoid", engine, devices, mjcf)
+                results[name] = run(command, f"{cache}/{name}")
+        for engine in ENGINES:
+            for devices in (1, 2, 4):
+                name = f"walking/{engine}/{devices}"
+                results[name] = run(ksim("walking", engine, devices), f"{cache}/{name}")
+            name = f"walking/{engine}/2"
+            results[f"{name}/warm"] = run(ksim("walking", engine, 2), f"{cache}/{name}")
+            one_core = ["taskset", "--cpu-list", "0", *ksim("walking", engine, 1)]
+            results[f"walking/{engine}/1/one_core"] = run(one_core, f"{cache}/one_core/{engine}")
     return {"machine": describe_machine(), "results": results}
 
 
@@ -101,13 +105,14 @@ def write_table(measured: Result) -> str:
     first = {name: result["first_update_seconds"] for name, result in results.items()}
     brax_best = max(speed[f"brax_humanoid/brax/{devices}"] for devices in (1, 2))
     machine, brax_versions = measured["machine"], results["brax_humanoid/brax/1"]["versions"]
-    versions = results["walking/ksim/1"]["versions"]
+    versions = results["walking/mjx/1"]["versions"]
     lines = [
         "# Performance",
         "",
         "Written by `make bench`, from one run on one machine. Absolute figures are that",
         "machine's; the ratios are what can be compared. Every figure is whole training: rollout,",
-        "update and logging, without compilation and evaluation.",
+        "update and logging, without compilation and evaluation. `mjx` and `mujoco` are ksim's",
+        "engines; devices are simulated ones, on the cores of the machine.",
         "",
         f"Machine: {machine['cores']} {machine['processor']} cores, {machine['system']}, Python"
         f" {machine['python']}, {machine['date']}. ksim on jax {versions['jax']}, mujoco-mjx"
@@ -116,40 +121,50 @@ def write_table(measured: Result) -> str:
         "",
         "## Beside brax",
         "",
-        "brax's own humanoid MJCF and MJX settings, 128 environments, rollouts of 20 control",
+        "brax's own humanoid MJCF and physics settings, 128 environments, rollouts of 20 control",
         "steps, 4 passes over 4 minibatches, two networks of 256x256, the same observations and",
         "rewards.",
         "",
-        "| | devices | env-steps/s | to brax's best | first update, cold |",
-        "|---|---|---|---|---|",
+        "| | devices | env-steps/s | to brax's best | rollout's share | first update, cold |",
+        "|---|---|---|---|---|---|",
     ]
     for devices in (1, 2):
-        for framework in ("brax", "ksim"):
+        for framework in ("brax", *ENGINES):
             name = f"brax_humanoid/{framework}/{devices}"
+            label = "brax" if framework == "brax" else f"ksim, {framework}"
+            share = results[name].get("rollout_fraction")
             lines.append(
-                f"| {framework} | {devices} | {speed[name]:,.0f} | {speed[name] / brax_best:.2f} |"
-                f" {first[name]:.0f} s |"
+                f"| {label} | {devices} | {speed[name]:,.0f} | {speed[name] / brax_best:.2f} |"
+                f" {'' if share is None else f'{share:.0%}'} | {first[name]:.0f} s |"
             )
     lines += [
         "",
         "## Devices",
         "",
-        "`examples.walking_distributed`, simulated devices on the cores of the machine.",
+        "`examples.walking_distributed`. One device already spreads large products over all cores,",
+        "so the row of one core is what several devices are compared with.",
         "",
-        "| devices | env-steps/s | to 1 device | rollout's share | first update, cold |",
-        "|---|---|---|---|---|",
+        "| engine | devices | env-steps/s | to 1 device | to 1 core | rollout's share"
+        " | first update, cold |",
+        "|---|---|---|---|---|---|---|",
     ]
-    for devices in (1, 2, 4):
-        name = f"walking/ksim/{devices}"
-        lines.append(
-            f"| {devices} | {speed[name]:,.0f} | {speed[name] / speed['walking/ksim/1']:.2f} |"
-            f" {results[name]['rollout_fraction']:.0%} | {first[name]:.1f} s |"
-        )
+    for engine in ENGINES:
+        for label, key in (("1, one core", "1/one_core"), *((str(n), str(n)) for n in (1, 2, 4))):
+            name = f"walking/{engine}/{key}"
+            lines.append(
+                f"| {engine} | {label} | {speed[name]:,.0f} |"
+                f" {speed[name] / speed[f'walking/{engine}/1']:.2f} |"
+                f" {speed[name] / speed[f'walking/{engine}/1/one_core']:.2f} |"
+                f" {results[name]['rollout_fraction']:.0%} | {first[name]:.1f} s |"
+            )
+    size = results["walking/mjx/1"]["bytes_per_environment"] / 1024
+    native_size = results["walking/mujoco/1"]["bytes_per_environment"] / 1024
     lines += [
         "",
-        f"With a warm compilation cache the first update of 2 devices is complete after"
-        f" {first['walking/ksim/2/warm']:.1f} s from the start of the process. One environment's"
-        f" state takes {results['walking/ksim/1']['bytes_per_environment'] / 1024:.1f} KiB.",
+        "With a warm compilation cache the first update of 2 devices is complete"
+        f" {first['walking/mjx/2/warm']:.1f} s (mjx) and {first['walking/mujoco/2/warm']:.1f} s"
+        " (mujoco) after the start of the process. One environment's state takes"
+        f" {size:.1f} KiB (mjx) and {native_size:.1f} KiB (mujoco).",
         "",
     ]
     return "\n".join(lines)

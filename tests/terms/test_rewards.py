@@ -16,6 +16,7 @@ from ksim.terms import (
     FeetAirTimeReward,
     FeetSlipReward,
     GaitPhaseReward,
+    GaitPoseReward,
     JointDeviationReward,
     JointLimitReward,
     LinearVelocityTrackingReward,
@@ -244,6 +245,37 @@ def test_gait_phase(model, make_state):
     # Told to stand, both stand.
     assert value(9.0, 9.0, 0.16, STAND) == 1.0
     assert value(9.0, 0.0, 0.16, STAND) == 0.5
+
+
+def test_gait_pose(model, make_state):
+    swings = [{"left_hip": 0.4, "left_knee": 0.8}, {"right_knee": 0.6}]
+    reward = GaitPoseReward.create(
+        model, swings, default_positions="stand", period=0.8, stance_fraction=0.6, sigma=0.5
+    )
+
+    def value(time, left_hip, left_knee, right_knee, commands=WALK):
+        joints = (0.0, left_hip, left_knee, 9.0, right_knee)  # the right hip does not matter
+        state = make_state(qpos=pose(joints=joints), time=time, commands=commands)
+        return value_of(reward, state)
+
+    # t = 0.64 s: phases 0.8 and 0.3. The left leg is in the middle of its swing, the right stands.
+    assert value(0.64, 0.2, 1.2, 0.4) == pytest.approx(1.0)
+    assert value(0.64, -0.2, 0.4, 0.4) == pytest.approx(math.exp(-(0.4**2 + 0.8**2) / 0.25))
+    # Half a stride later the right leg swings; a quarter into its swing it is half way.
+    assert value(0.24, -0.2, 0.4, 1.0) == pytest.approx(1.0)
+    assert value(0.16, -0.2, 0.4, 0.7) == pytest.approx(1.0, abs=1e-5)
+    # Told to stand, both stand; so they do when neither swings.
+    assert value(0.64, -0.2, 0.4, 0.4, STAND) == pytest.approx(1.0)
+    assert value(0.02, -0.2, 0.4, 0.4) == pytest.approx(1.0)
+
+
+def test_gait_pose_needs_legs_that_swing(model):
+    with pytest.raises(ValueError, match="give the joints of each leg"):
+        GaitPoseReward.create(model, [])
+    with pytest.raises(ValueError, match="no leg would ever swing"):
+        GaitPoseReward.create(model, [{"left_knee": 0.6}], stance_fraction=1.0)
+    with pytest.raises(KeyError, match="left_knee"):
+        GaitPoseReward.create(model, [{"left_kne": 0.6}])
 
 
 def test_scale_is_an_argument_of_every_constructor(model):

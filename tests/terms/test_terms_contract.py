@@ -99,6 +99,10 @@ TERMS = {
     ),
     "FeetSlipReward": (lambda model: terms.FeetSlipReward.create(model, FEET), (0.0, INF)),
     "GaitPhaseReward": (lambda model: terms.GaitPhaseReward.create(model, FEET), (0.0, 1.0)),
+    "GaitPoseReward": (
+        lambda model: terms.GaitPoseReward.create(model, [{"left_knee": 0.6}]),
+        (0.0, 1.0),
+    ),
     "JointDeviationReward": (terms.JointDeviationReward.create, (0.0, INF)),
     "JointLimitReward": (terms.JointLimitReward.create, (0.0, INF)),
     "LinearVelocityTrackingReward": (terms.LinearVelocityTrackingReward.create, (0.0, 1.0)),

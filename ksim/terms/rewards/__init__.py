@@ -6,6 +6,7 @@ from ksim.terms.rewards.base_motion import AngularVelocityXYReward, VerticalVelo
 from ksim.terms.rewards.effort import ActionRateReward, EnergyReward, TorqueReward
 from ksim.terms.rewards.feet import FeetAirTimeReward, FeetSlipReward
 from ksim.terms.rewards.gait import GaitPhaseReward, SingleStanceReward
+from ksim.terms.rewards.gait_pose import GaitPoseReward
 from ksim.terms.rewards.joints import JointDeviationReward, JointLimitReward
 from ksim.terms.rewards.posture import BaseHeightReward, UprightReward
 from ksim.terms.rewards.tracking import (
@@ -23,6 +24,7 @@ __all__ = [
     "FeetAirTimeReward",
     "FeetSlipReward",
     "GaitPhaseReward",
+    "GaitPoseReward",
     "JointDeviationReward",
     "JointLimitReward",
     "LinearVelocityTrackingReward",
