@@ -12,7 +12,7 @@ HAS_GPU := $(shell command -v nvidia-smi 2>/dev/null)
 CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 DEVICES := $(shell n=1; while [ $$((2 * n)) -le $(CORES) ] && [ $$n -lt 8 ]; do n=$$((2 * n)); done; echo $$n)
 NUM_DEVICES := $(if $(HAS_GPU)$(findstring num_devices=,$(ARGS)),,num_devices=$(DEVICES))
-MAX_STEPS := $(if $(findstring max_steps=,$(ARGS)),,max_steps=200)
+MAX_STEPS := $(if $(findstring max_steps=,$(ARGS)),,max_steps=500)
 EXTRAS := dev$(if $(HAS_GPU),$(comma)cuda)
 
 .PHONY: install train test test-all lint format bench docs clean

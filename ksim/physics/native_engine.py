@@ -209,7 +209,8 @@ class _Simulations:
         self._batch = mujoco_batch.Batch(mj_model, num_simulations, num_threads)
         self._arrays = {name: self._batch.bind(name) for name in fields}
         self._model_fields = {name: self._batch.expand(name) for name in model_fields}
-        if "body_mass" in model_fields:
+        self._is_mass_alone = "body_mass" in model_fields and "body_subtreemass" not in model_fields
+        if self._is_mass_alone:
             # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
             self._is_in_subtree = _is_in_subtree(mj_model)
             self._subtree_mass = self._batch.expand("body_subtreemass")
@@ -218,7 +219,7 @@ class _Simulations:
         """Gives every simulation its own model."""
         for name, value in fields.items():
             self._model_fields[name][...] = value
-        if "body_mass" in fields:
+        if self._is_mass_alone:
             self._subtree_mass[...] = self._model_fields["body_mass"] @ self._is_in_subtree
 
     def set_state(self, state: np.ndarray, written: Mapping[str, np.ndarray]) -> None:

@@ -3,12 +3,12 @@
 import dataclasses
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.physics import PhysicsModel
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.feet import Feet
+from ksim.terms.gait_clock import leg_phases
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
@@ -127,8 +127,7 @@ class GaitPhaseReward(Reward):
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the share, in [0, 1]."""
         is_in_contact = self.feet.is_in_contact(state.physics)
-        offsets = jnp.asarray(np.arange(len(self.feet)) / len(self.feet), state.time.dtype)
-        phases = jnp.mod(state.time / self.period + offsets, 1.0)
+        phases = leg_phases(state, self.period, len(self.feet))
         is_moving = is_told_to_move(state, self.commands, type(self).__name__)
         is_stance_due = (phases < self.stance_fraction) | ~is_moving
         return jnp.mean(is_in_contact == is_stance_due), carry

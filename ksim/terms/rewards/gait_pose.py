@@ -4,11 +4,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.physics import JointSelection, PhysicsModel
 from ksim.terms.checks import check_fraction, check_positive
+from ksim.terms.gait_clock import leg_phases
 from ksim.terms.joint_values import Pose, resolve_pose
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
@@ -106,9 +106,7 @@ class GaitPoseReward(Reward):
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns how near the legs are to the clock's pose, in [0, 1]."""
         positions = self.joints.positions(state.physics.qpos)
-        num_legs = len(self.swing_offsets)
-        offsets = jnp.asarray(np.arange(num_legs) / num_legs, state.time.dtype)
-        phases = jnp.mod(state.time / self.period + offsets, 1.0)
+        phases = leg_phases(state, self.period, len(self.swing_offsets))
         swing = jnp.clip((phases - self.stance_fraction) / (1 - self.stance_fraction), 0.0, 1.0)
         is_moving = is_told_to_move(state, self.commands, type(self).__name__)
         height = jnp.where(is_moving, jnp.square(jnp.sin(jnp.pi * swing)), 0.0)
