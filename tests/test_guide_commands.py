@@ -70,7 +70,7 @@ def test_two_simulated_devices(tmp_path):
     assert "The run is in runs/humanoid_walking_distributed/run_000" in output.splitlines()[-1]
     metrics = read_metrics(run_dir)[0]
     assert all(np.isfinite(value) for value in metrics.values())
-    assert {"reward/linear_velocity", "reward/upright", "reward/feet_air_time"} <= metrics.keys()
+    assert {"reward/linear_velocity", "reward/upright", "reward/gait"} <= metrics.keys()
     assert {"device/0/reward", "device/1/reward"} <= metrics.keys()
     assert metrics["device/replica_drift"] == 0
     assert (run_dir / "checkpoints").is_dir()
