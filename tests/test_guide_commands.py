@@ -111,7 +111,7 @@ def run_command(command, monkeypatch):
     """Does what a shell would do with the command, in this process."""
     _, _, module, *arguments = shlex.split(command)
     monkeypatch.setattr(sys, "argv", [module, *arguments])
-    monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(sys.modules, module, raising=False)
     runpy.run_module(module, run_name="__main__")
 
 
