@@ -89,8 +89,14 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
         "first_update_seconds": before_run + rows[0]["time/first_update_seconds"],
         "bytes_per_environment": bytes_per_environment(program),
         "iterations": result.iteration,
-        "arguments": arguments,
+        "arguments": [_without_folder(argument) for argument in arguments],
     }
+
+
+def _without_folder(argument: str) -> str:
+    """Returns `option=file` of `option=/a/path/of/file`: results are read on other machines."""
+    option, _, value = argument.partition("=")
+    return f"{option}={Path(value).name}" if "/" in value else argument
 
 
 def bytes_per_environment(program: Any) -> int:

@@ -287,9 +287,10 @@ class _DefaultData:
 
     def __init__(self, mj_model: mujoco.MjModel) -> None:
         data = mujoco.MjData(mj_model)
-        mujoco.mj_forward(mj_model, data)
         self.state = np.zeros(mujoco.mj_stateSize(mj_model, STATE))
         mujoco.mj_getState(mj_model, data, self.state, STATE)
+        # Afterwards: it would leave its accelerations in the state, as the solver's warm start.
+        mujoco.mj_forward(mj_model, data)
         arrays = {
             name: value
             for name in sorted(mujoco_batch.DATA_FIELDS)

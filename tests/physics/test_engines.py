@@ -187,7 +187,6 @@ class TestNativeEngine:
         expected = mujoco.MjData(mj_model)
         for index in range(world.count):
             mujoco.mj_resetData(mj_model, expected)
-            mujoco.mj_forward(mj_model, expected)
             expected.qpos[:], expected.qvel[:] = np.float32(qpos[index]), np.float32(qvel[index])
             for ctrl in controls[:, index]:
                 expected.ctrl[:] = ctrl
