@@ -15,7 +15,7 @@ NUM_DEVICES := $(if $(HAS_GPU)$(findstring num_devices=,$(ARGS)),,num_devices=$(
 MAX_STEPS := $(if $(findstring max_steps=,$(ARGS)),,max_steps=500)
 EXTRAS := dev$(if $(HAS_GPU),$(comma)cuda)
 
-.PHONY: install train test test-all lint format bench docs clean
+.PHONY: install train walk test test-all lint format bench docs clean
 
 install: $(VENV)/.installed
 
@@ -27,6 +27,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 train: install  ## Train the humanoid; options in ARGS, as in `make train ARGS="max_steps=1000"`.
 	$(BIN)/python -m examples.walking_distributed $(NUM_DEVICES) $(MAX_STEPS) $(ARGS)
+
+walk: install  ## Train the humanoid until it walks, examine it, film it: about 20 minutes on 2 cores.
+	$(BIN)/python -m examples.walk $(NUM_DEVICES) $(ARGS)
 
 test: install  ## Pass the tests, but for the slow ones.
 	$(BIN)/python -m pytest -q

@@ -136,6 +136,12 @@ if TYPE_CHECKING:
         UprightReward,
         VerticalVelocityReward,
     )
+    from ksim.training.evaluation import (
+        Episodes,
+    )
+    from ksim.training.run import (
+        RunResult,
+    )
 
 __all__ = [
     "ActionRateReward",
@@ -177,6 +183,7 @@ __all__ = [
     "Environment",
     "EpisodeLengthCurriculum",
     "EpisodeStart",
+    "Episodes",
     "Event",
     "FallenTermination",
     "FeetAirTimeReward",
@@ -229,6 +236,7 @@ __all__ = [
     "Randomizer",
     "Reset",
     "Reward",
+    "RunResult",
     "SensorObservation",
     "SingleDevice",
     "SingleStanceReward",
@@ -306,6 +314,8 @@ _MODULES = {
         "RLTask",
     ),
     "ksim.task.networks": ("default_model",),
+    "ksim.training.evaluation": ("Episodes",),
+    "ksim.training.run": ("RunResult",),
     "ksim.terms": (
         "ActionRateReward",
         "ActuatorForceObservation",

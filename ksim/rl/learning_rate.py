@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ksim.config.concerns import SCHEDULES
+from ksim.config.concerns import SCHEDULES, TIMED_SCHEDULES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +14,12 @@ class LearningRateSchedule:
 
     `constant` keeps 1; `linear` and `cosine` fall from 1 to 0 over `num_iterations`; `adaptive`
     follows the divergence between the old and the new policy after every update: above twice the
-    target the factor shrinks by `step`, below half of it the factor grows.
+    target the factor shrinks by `step`, below half of it the factor grows. `adaptive_linear` does
+    so with a target that falls to 0 over `num_iterations`: a policy that comes to rest.
 
     Attributes:
       kind: one of `SCHEDULES`.
-      num_iterations: length of the run, for `linear` and `cosine`.
+      num_iterations: length of the run, for all kinds but `constant` and `adaptive`.
       target_kl: the divergence that `adaptive` aims at, nats.
       step: factor of one adaptation.
       minimum: least value of the adaptive factor.
@@ -40,7 +41,7 @@ class LearningRateSchedule:
             raise ValueError(
                 f"learning_rate_schedule must be one of {', '.join(SCHEDULES)}, found {self.kind}."
             )
-        if self.kind in ("linear", "cosine") and self.num_iterations is None:
+        if self.kind in TIMED_SCHEDULES and self.num_iterations is None:
             raise ValueError(
                 f"learning_rate_schedule={self.kind} needs the length of the run:"
                 " write max_steps=1000, or learning_rate_schedule=constant."
@@ -49,21 +50,30 @@ class LearningRateSchedule:
     @property
     def is_adaptive(self) -> bool:
         """Whether the factor follows the divergence of the policy."""
-        return self.kind == "adaptive"
+        return self.kind in ("adaptive", "adaptive_linear")
 
     def at(self, iteration: Int[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
         """Returns the factor with which an iteration begins, given the last one's."""
-        if self.num_iterations is None or self.kind not in ("linear", "cosine"):
-            return scale
-        progress = jnp.clip(iteration / self.num_iterations, 0.0, 1.0)
         if self.kind == "linear":
-            return 1.0 - progress
-        return 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
+            return self._share_left(iteration)
+        if self.kind == "cosine":
+            return 0.5 * (1.0 - jnp.cos(jnp.pi * self._share_left(iteration)))
+        return scale
 
-    def after_update(self, scale: Float[Array, ""], kl: Float[Array, ""]) -> Float[Array, ""]:
-        """Returns the factor after an update that moved the policy by `kl` nats."""
+    def after_update(
+        self, scale: Float[Array, ""], kl: Float[Array, ""], iteration: Int[Array, ""]
+    ) -> Float[Array, ""]:
+        """Returns the factor after an update of `iteration` that moved the policy by `kl` nats."""
         if not self.is_adaptive:
             return scale
-        factor = jnp.where(kl > 2 * self.target_kl, 1 / self.step, 1.0)
-        factor = jnp.where(kl < 0.5 * self.target_kl, self.step, factor)
+        target = jnp.float32(self.target_kl)
+        if self.kind == "adaptive_linear":
+            target = target * self._share_left(iteration)
+        factor = jnp.where(kl > 2 * target, 1 / self.step, 1.0)
+        factor = jnp.where(kl < 0.5 * target, self.step, factor)
         return jnp.clip(scale * factor, self.minimum, self.maximum)
+
+    def _share_left(self, iteration: Int[Array, ""]) -> Float[Array, ""]:
+        """Returns how much of the run is left, from 1 to 0."""
+        assert self.num_iterations is not None
+        return 1.0 - jnp.clip(iteration / self.num_iterations, 0.0, 1.0)

@@ -81,6 +81,7 @@ class PPO(Algorithm):
       lam: GAE weight.
       num_batches: minibatches in a pass.
       num_passes: passes over a trajectory.
+      reward_scaling: factor on rewards; the critic learns of scaled rewards.
       has_normalized_advantages: whether advantages are scaled to mean 0 and deviation 1, once for
         an iteration, over all devices.
     """
@@ -93,6 +94,7 @@ class PPO(Algorithm):
     lam: float
     num_batches: int
     num_passes: int
+    reward_scaling: float = 1.0
     has_normalized_advantages: bool = True
 
     def init(self, model: Model) -> Learner:
@@ -122,7 +124,9 @@ class PPO(Algorithm):
         def one_update(learner: Learner, inputs: tuple[Array, Array, Array]) -> tuple[Any, Metrics]:
             index, members, is_synchronising = inputs
             update_key = jax.random.fold_in(entropy_key, index)
-            return self._step(learner, batch.select(members), is_synchronising, update_key)
+            return self._step(
+                learner, batch.select(members), is_synchronising, iteration, update_key
+            )
 
         learner, metrics = lax.scan(
             one_update,
@@ -149,7 +153,7 @@ class PPO(Algorithm):
         """
         axis_name = self.synchronisation.axis_name
         advantage = generalized_advantages(
-            trajectory.reward,
+            self.reward_scaling * trajectory.reward,
             trajectory.value,
             trajectory.final_value,
             trajectory.is_terminated,
@@ -209,6 +213,7 @@ class PPO(Algorithm):
         learner: Learner,
         minibatch: Batch,
         is_synchronising: Bool[Array, ""],
+        iteration: Int[Array, ""],
         key: Key[Array, ""],
     ) -> tuple[Learner, Metrics]:
         """One optimizer step. The local loss is differentiated, then gradients are averaged."""
@@ -222,7 +227,7 @@ class PPO(Algorithm):
             gradients, learner.optimizer_state, learner.model
         )
         model = optax.apply_updates(learner.model, jax.tree.map(lambda step: scale * step, steps))
-        adapted = self.learning_rate.after_update(scale, kl)
+        adapted = self.learning_rate.after_update(scale, kl, iteration)
         learner = Learner(
             model=model,
             optimizer_state=optimizer_state,

@@ -71,5 +71,6 @@ class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
             lam=config.lam,
             num_batches=config.num_batches,
             num_passes=config.num_passes,
+            reward_scaling=config.reward_scaling,
             has_normalized_advantages=config.is_advantage_normalized,
         )

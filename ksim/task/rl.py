@@ -15,9 +15,12 @@ from ksim.config.concerns import (
     PhysicsConfig,
     RolloutConfig,
     TrainingConfig,
+    VideoConfig,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import mujoco
     import optax
     from jaxtyping import PRNGKeyArray
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
         Reward,
         Termination,
     )
+    from ksim.training.evaluation import Episodes
     from ksim.training.program import Program
     from ksim.training.run import RunResult
 
@@ -47,7 +51,7 @@ Terms = Mapping[str, Term] | Sequence[Term]
 
 
 @dataclass
-class RLConfig(TrainingConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
+class RLConfig(VideoConfig, TrainingConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
     """Options of every task."""
 
 
@@ -237,11 +241,11 @@ class RLTask(ABC, Generic[ConfigT]):
 
         check_run(self.config, _snake_case(type(self).__name__))
 
-    def run(self) -> RunResult | dict[str, float] | None:
+    def run(self) -> RunResult | dict[str, float] | Path | None:
         """Does what `run_mode` says.
 
         Returns:
-          For `train` how the run ended, for `evaluate` the metrics.
+          For `train` how the run ended, for `evaluate` the metrics, for `render` the film's path.
         """
         from ksim.training import run
 
@@ -249,20 +253,32 @@ class RLTask(ABC, Generic[ConfigT]):
         if self.config.run_mode == "train":
             return run.train(program, self.config)
         if self.config.run_mode == "evaluate":
-            return run.evaluate_checkpoint(program, self.config)
-        self._view(program)
+            return run.evaluate_checkpoint(program, self.config).metrics()
+        from ksim.task import watching
+
+        if self.config.run_mode == "render":
+            return watching.film_checkpoint(program, self.config)
+        watching.view_checkpoint(program, self.config)
         return None
 
-    def _view(self, program: Program) -> None:
-        import numpy as np
+    def evaluate_episodes(self, observations: Sequence[str] = ()) -> Episodes:
+        """Runs the first episode of every environment with a checkpoint's deterministic policy.
 
-        from ksim.render.viewer import view_policy
-        from ksim.rl import Policy
-        from ksim.training.run import load_train_state
+        `load_from_ckpt_path` (or `run_dir`) names the checkpoint, `eval_length_seconds` the length.
 
-        train_state, _ = load_train_state(program, self.config)
-        policy = Policy(train_state.learner.model, train_state.normalizer, np.array(True))
-        view_policy(self.environment, policy, train_state.level, self.config.seed)
+        Args:
+          observations: the observations to keep, by name.
+
+        Returns:
+          The episodes, for an analysis of one's own.
+
+        Raises:
+          ConfigError: if no checkpoint is named, or it does not fit.
+          KeyError: if there is no such observation.
+        """
+        from ksim.training.run import evaluate_checkpoint
+
+        return evaluate_checkpoint(self.build(), self.config, observations)
 
     @classmethod
     def launch(cls, config: ConfigT, arguments: Sequence[str] | None = None) -> Any:

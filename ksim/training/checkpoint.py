@@ -86,13 +86,14 @@ def save_checkpoint(directory: Path, step: int, state: PyTree, metadata: dict[st
     return final
 
 
-def restore_checkpoint(path: Path, target: PyTree) -> PyTree:
-    """Reads the checkpoint at `path` into the structure of `target`.
+def restore_checkpoint(path: Path, target: PyTree, part: str = "") -> PyTree:
+    """Reads the checkpoint at `path`, or a part of it, into the structure of `target`.
 
     Args:
       path: a checkpoint, as `find_checkpoint` returns it.
       target: pytree of arrays, typed keys or `ShapeDtypeStruct`s; only structure, shapes and
         dtypes are read.
+      part: only leaves whose name begins so are looked at, as in "train/"; all by default.
 
     Returns:
       A pytree like `target`, with numpy arrays and typed keys, bit for bit as they were saved.
@@ -102,7 +103,7 @@ def restore_checkpoint(path: Path, target: PyTree) -> PyTree:
       CheckpointMismatchError: if leaves, shapes or dtypes differ from those of `target`.
     """
     verify_manifest(path)
-    check_checkpoint_fits(path, target)
+    check_checkpoint_fits(path, target, part)
     records = _read_description(path)["leaves"]
     arrays = _read_arrays(
         path / _ARRAYS_NAME, [name for name in records if 0 not in records[name]["shape"]]
@@ -111,8 +112,13 @@ def restore_checkpoint(path: Path, target: PyTree) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
-def check_checkpoint_fits(path: Path, target: PyTree) -> None:
+def check_checkpoint_fits(path: Path, target: PyTree, part: str = "") -> None:
     """Compares the leaves of a checkpoint with those of `target`, without reading its arrays.
+
+    Args:
+      path: the checkpoint.
+      target: as for `restore_checkpoint`.
+      part: likewise.
 
     Raises:
       CheckpointCorruptError: if the metadata is missing or was changed.
@@ -122,6 +128,7 @@ def check_checkpoint_fits(path: Path, target: PyTree) -> None:
     found = {
         name: LeafSpec(tuple(record["shape"]), record["dtype"])
         for name, record in _read_description(path)["leaves"].items()
+        if name.startswith(part)
     }
     check_specs_fit(expected, found, f"Checkpoint {path}")
 

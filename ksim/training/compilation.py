@@ -1,6 +1,7 @@
 """Compiling the program of a run, once, where a person can see it."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,22 @@ def enable_compilation_cache() -> Path:
 
 def compile_rollout(
     program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
-) -> tuple[Any, Any]:
-    """Compiles the rollout ahead of time, naming each phase while it lasts.
+) -> Any:
+    """Compiles the rollout alone, ahead of time; for the arguments see `compile_program`.
+
+    Returns:
+      The compiled function, which accepts these shapes only.
+    """
+    with status.phase("tracing the rollout"):
+        rollout = program.rollout.lower(train_state, env_state, request)
+    with status.phase("compiling the rollout"):
+        return rollout.compile(compiler_options=_rollout_options())
+
+
+def compile_program(
+    program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
+) -> CompiledProgram:
+    """Compiles both functions ahead of time and side by side, naming each phase while it lasts.
 
     Args:
       program: the partitioned functions.
@@ -45,16 +60,24 @@ def compile_rollout(
       status: shows the phases.
 
     Returns:
-      The compiled function, which accepts these shapes only, and the shapes that it returns.
+      The compiled functions, which accept these shapes only: nothing is compiled later.
     """
-    with status.phase("tracing the rollout"):
-        lowered = program.rollout.lower(train_state, env_state, request)
-    with status.phase("compiling the rollout"):
-        return lowered.compile(compiler_options=_rollout_options()), lowered.out_info
+    with status.phase("tracing the rollout and the update"):
+        rollout = program.rollout.lower(train_state, env_state, request)
+        _, trajectory, statistics = rollout.out_info
+        update = program.update.lower(train_state, trajectory, statistics)
+    # The compiler leaves Python's lock alone, and one program alone does not fill the cores.
+    with (
+        status.phase("compiling the rollout and the update"),
+        ThreadPoolExecutor(max_workers=1) as other,
+    ):
+        compiled_update = other.submit(update.compile)
+        compiled_rollout = rollout.compile(compiler_options=_rollout_options())
+        return CompiledProgram(compiled_rollout, compiled_update.result())
 
 
 def _rollout_options() -> dict[str, Any] | None:
-    """Returns what XLA is told of the rollout on a CPU: not to call libraries for its operations.
+    """Returns what XLA is told of the rollout on a CPU.
 
     Physics is a thousand small operations: handed to YNNPACK and XNNPACK one by one they took a
     fifth longer (jax 0.12, 2 devices). The update is a few large products, for which both pay.
@@ -62,20 +85,3 @@ def _rollout_options() -> dict[str, Any] | None:
     if jax.default_backend() != "cpu":
         return None
     return {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_xnnpack": False}
-
-
-def compile_program(
-    program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
-) -> CompiledProgram:
-    """Compiles both functions ahead of time; the arguments are those of `compile_rollout`.
-
-    Returns:
-      The compiled functions, which accept these shapes only: nothing is compiled later.
-    """
-    rollout, outputs = compile_rollout(program, train_state, env_state, request, status)
-    _, trajectory, statistics = outputs
-    with status.phase("tracing the update"):
-        lowered = program.update.lower(train_state, trajectory, statistics)
-    with status.phase("compiling the update"):
-        update = lowered.compile()
-    return CompiledProgram(rollout, update)

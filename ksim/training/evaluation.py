@@ -1,24 +1,73 @@
 """Episodes of the deterministic policy, by the training program itself."""
 
+import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program, RolloutRequest
 
 
-def evaluate(
+@dataclasses.dataclass(frozen=True)
+class Episodes:
+    """The first episode of every environment; arrays `[T, num_envs, ...]`, time first, on the host.
+
+    Attributes:
+      observations: what was seen before each step, noise included, by name; those asked for.
+      reward: of each step.
+      is_counted: whether the step belongs to the environment's first episode.
+      is_terminated: whether that episode failed with this step.
+      ctrl_dt: time between two steps, s.
+    """
+
+    observations: dict[str, np.ndarray]
+    reward: np.ndarray
+    is_counted: np.ndarray
+    is_terminated: np.ndarray
+    ctrl_dt: float
+
+    @property
+    def length(self) -> np.ndarray:
+        """`[num_envs]` steps of each episode, as far as it went."""
+        return np.sum(self.is_counted, axis=0)
+
+    @property
+    def has_failed(self) -> np.ndarray:
+        """`[num_envs]` whether it ended by a failure."""
+        return np.any(self.is_terminated, axis=0)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Returns the mean `[num_envs, ...]` of values `[T, num_envs, ...]` over each episode."""
+        is_counted = self.is_counted.reshape(self.is_counted.shape + (1,) * (values.ndim - 2))
+        total = np.sum(np.where(is_counted, values, 0.0), axis=0, dtype=np.float64)
+        length = self.length.reshape(self.length.shape + (1,) * (values.ndim - 2))
+        return total / np.maximum(length, 1)
+
+    def metrics(self) -> Metrics:
+        """Returns what is logged of an evaluation."""
+        returns = self.length * self.mean(self.reward)
+        return {
+            "eval/episode/return": float(np.mean(returns)),
+            "eval/episode/return_std": float(np.std(returns)),
+            "eval/episode/length": float(np.mean(self.length)),
+            "eval/share_failed": float(np.mean(self.has_failed)),
+        }
+
+
+def run_episodes(
     program: Program,
     rollout: Callable[..., Any],
     train_state: Any,
     iteration: int,
     seed: int,
     length_seconds: float,
-) -> Metrics:
-    """Runs the first episode of every environment, and says how it went.
+    observations: Sequence[str] = (),
+) -> Episodes:
+    """Runs the first episode of every environment with the deterministic policy.
 
     The compiled training rollout is reused, with fresh environments and the policy's mode. An
     episode that lasts longer than the evaluation counts as far as it went, so that long episodes
@@ -31,32 +80,31 @@ def evaluate(
       iteration: iterations finished; another one draws other episodes.
       seed: of the run.
       length_seconds: length of the evaluation, simulated s.
+      observations: the observations to keep, by name.
 
     Returns:
-      Metrics named `eval/...`.
+      The episodes.
     """
-    partitioner = program.partitioner
-    rollout_seconds = program.rollout_length * program.environment.ctrl_dt
-    num_rollouts = math.ceil(length_seconds / rollout_seconds - 1e-9)
+    partitioner, ctrl_dt = program.partitioner, program.environment.ctrl_dt
+    # The very first step only begins the episode.
+    num_rollouts = math.ceil((length_seconds / ctrl_dt + 1) / program.rollout_length - 1e-9)
     env_state = evaluation_environments(program, seed)
-    rewards, dones, valid, failed = [], [], [], []
+    rollouts = []
     for index in range(num_rollouts):
         request = evaluation_request(program, iteration * num_rollouts + index)
         env_state, trajectory, _ = rollout(train_state, env_state, request)
-        steps = partitioner.gather_steps(
-            (
-                trajectory.reward,
-                trajectory.is_terminated,
-                trajectory.is_truncated,
-                trajectory.is_valid,
-            )
+        kept = (
+            {name: trajectory.observations[name] for name in observations},
+            trajectory.reward,
+            trajectory.is_terminated,
+            trajectory.is_truncated,
+            trajectory.is_valid,
         )
-        reward, is_terminated, is_truncated, is_valid = steps
-        rewards.append(reward)
-        failed.append(is_terminated)
-        dones.append(is_terminated | is_truncated)
-        valid.append(is_valid)
-    return first_episode_metrics(*map(np.concatenate, (rewards, dones, failed, valid)))
+        rollouts.append(partitioner.gather_steps(kept))
+    seen, reward, is_terminated, is_truncated, is_valid = jax.tree.map(
+        lambda *steps: np.concatenate(steps), *rollouts
+    )
+    return first_episodes(seen, reward, is_terminated, is_truncated, is_valid, ctrl_dt)
 
 
 def evaluation_environments(program: Program, seed: int) -> Any:
@@ -75,17 +123,16 @@ def evaluation_request(program: Program, index: int) -> Any:
     )
 
 
-def first_episode_metrics(
-    reward: np.ndarray, is_done: np.ndarray, is_terminated: np.ndarray, is_valid: np.ndarray
-) -> Metrics:
-    """Returns the metrics of the first episode of each environment; arrays `[T, num_envs]`."""
+def first_episodes(
+    observations: dict[str, np.ndarray],
+    reward: np.ndarray,
+    is_terminated: np.ndarray,
+    is_truncated: np.ndarray,
+    is_valid: np.ndarray,
+    ctrl_dt: float,
+) -> Episodes:
+    """Returns the first episode of each environment; arrays `[T, num_envs, ...]`."""
+    is_done = is_terminated | is_truncated
     has_ended_before = np.cumsum(is_done, axis=0) - is_done > 0
     is_counted = is_valid & ~has_ended_before
-    returns = np.sum(np.where(is_counted, reward, 0.0), axis=0, dtype=np.float64)
-    lengths = np.sum(is_counted, axis=0)
-    return {
-        "eval/episode/return": float(np.mean(returns)),
-        "eval/episode/return_std": float(np.std(returns)),
-        "eval/episode/length": float(np.mean(lengths)),
-        "eval/share_failed": float(np.mean(np.any(is_terminated & is_counted, axis=0))),
-    }
+    return Episodes(observations, reward, is_counted, is_terminated & is_counted, ctrl_dt)

@@ -13,7 +13,7 @@ from ksim.training.checkpoint import (
     save_checkpoint,
 )
 from ksim.training.compilation import compile_program
-from ksim.training.evaluation import evaluate
+from ksim.training.evaluation import run_episodes
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loggers import MetricsLogger
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
@@ -154,7 +154,7 @@ class TrainingLoop:
 
     def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
         with self._status.phase("evaluating the policy"):
-            return evaluate(
+            episodes = run_episodes(
                 self._program,
                 compiled.rollout,
                 state.train_state,
@@ -162,6 +162,7 @@ class TrainingLoop:
                 self._settings.seed,
                 self._settings.eval_length_seconds,
             )
+            return episodes.metrics()
 
     def _save_if_due(self, state: RunState) -> None:
         seconds = self._settings.save_every_n_seconds

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -18,7 +18,12 @@ from ksim.training.checkpoint import (
     set_aside_later_checkpoints,
 )
 from ksim.training.compilation import compile_rollout, enable_compilation_cache
-from ksim.training.evaluation import evaluate, evaluation_environments, evaluation_request
+from ksim.training.evaluation import (
+    Episodes,
+    evaluation_environments,
+    evaluation_request,
+    run_episodes,
+)
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loggers import JsonLinesLogger, TensorBoardLogger, attach_log_file
 from ksim.training.loop import LoopSettings, RunState, TrainingLoop
@@ -131,19 +136,30 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     )
 
 
-def evaluate_checkpoint(program: Program, config: TrainingConfig) -> Metrics:
+def evaluate_checkpoint(
+    program: Program, config: TrainingConfig, observations: Sequence[str] = ()
+) -> Episodes:
     """Evaluates the policy of a checkpoint, without learning and without a run directory.
+
+    Args:
+      program: the built task.
+      config: names the checkpoint.
+      observations: the observations to keep, by name.
+
+    Returns:
+      The first episode of every environment; what is logged of them is shown.
 
     Raises:
       ConfigError: if no checkpoint is named, or it does not fit.
     """
+    check_observation_names(program, observations)
     train_state, path = load_train_state(program, config)
     if config.is_compilation_cached:
         enable_compilation_cache()
     partitioner = program.partitioner
     with RunStatus() as status:
         state = partitioner.replicate_state(train_state)
-        rollout, _ = compile_rollout(
+        rollout = compile_rollout(
             program.partitioned(),
             state,
             evaluation_environments(program, config.seed),
@@ -151,22 +167,33 @@ def evaluate_checkpoint(program: Program, config: TrainingConfig) -> Metrics:
             status,
         )
         with status.phase("evaluating the policy"):
-            metrics = evaluate(
+            episodes = run_episodes(
                 program,
                 rollout,
                 state,
                 int(train_state.iteration),
                 config.seed,
                 config.eval_length_seconds,
+                observations,
             )
         status.message(f"{path}, {program.num_envs} episodes:")
-        for name, value in metrics.items():
+        for name, value in episodes.metrics().items():
             status.message(f"  {name} {value:.4g}")
-    return metrics
+    return episodes
+
+
+def check_observation_names(program: Program, names: Sequence[str]) -> None:
+    """Raises KeyError, with the names that exist, if the environment lacks an observation."""
+    exist = program.environment.observation_shapes()
+    for name in names:
+        if name not in exist:
+            raise KeyError(f"{name}: no such observation. Observations: {', '.join(exist)}.")
 
 
 def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, Path]:
     """Returns the train state of the checkpoint that a config names, and its path.
+
+    The environments of the checkpoint are left where they are: their number may be another.
 
     Raises:
       ConfigError: if the config names no checkpoint, or it does not fit.
@@ -177,15 +204,19 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
             f"run_mode={config.run_mode} needs a checkpoint."
             " Write load_from_ckpt_path=runs/<task>/run_000."
         )
-    _check_fits(program, path)
-    whole = restore_checkpoint(path, _abstract_state(program))
-    return whole["train"], path
+    target = {"train": _abstract_train_state(program)}
+    return restore_checkpoint(path, target, part="train/")["train"], path
+
+
+def _abstract_train_state(program: Program) -> Any:
+    """Returns the shapes and dtypes of a run's train state, computing nothing."""
+    return jax.eval_shape(lambda: program.initial_train_state(0))
 
 
 def _abstract_state(program: Program) -> dict[str, Any]:
-    """Returns the shapes and dtypes of a run's state, computing nothing."""
+    """Returns the shapes and dtypes of a run's whole state, likewise."""
     return {
-        "train": jax.eval_shape(lambda: program.initial_train_state(0)),
+        "train": _abstract_train_state(program),
         "environments": jax.eval_shape(lambda: program.new_environments(0)),
     }
 

@@ -47,7 +47,7 @@ def test_shows_every_state_until_the_window_is_closed(monkeypatch):
         return windows[0]
 
     viewer.view_policy(environment, POLICY, LEVEL, seed=0, open_window=open_window)
-    assert [qpos[0] for qpos in windows[0].shown] == [1.0, 2.0, 3.0]
+    assert [qpos[0] for qpos in windows[0].shown] == [2.0, 3.0, 4.0]
 
 
 def test_a_world_without_mujoco_is_refused():

@@ -10,10 +10,10 @@ def at(schedule, iteration, scale=1.0):
     return float(schedule.at(jnp.int32(iteration), jnp.float32(scale)))
 
 
-def after_updates(schedule, *kls, scale=1.0):
+def after_updates(schedule, *kls, scale=1.0, iteration=0):
     scale = jnp.float32(scale)
     for kl in kls:
-        scale = schedule.after_update(scale, jnp.float32(kl))
+        scale = schedule.after_update(scale, jnp.float32(kl), jnp.int32(iteration))
     return float(scale)
 
 
@@ -51,6 +51,17 @@ def test_adaptive_stays_within_its_bounds():
     schedule = LearningRateSchedule("adaptive", target_kl=0.01, minimum=0.1, maximum=4.0)
     assert after_updates(schedule, *[1.0] * 20) == pytest.approx(0.1)
     assert after_updates(schedule, *[0.0] * 20) == pytest.approx(4.0)
+
+
+def test_adaptive_linear_aims_at_less_and_less():
+    schedule = LearningRateSchedule("adaptive_linear", num_iterations=10, target_kl=0.01)
+    assert at(schedule, 7, scale=0.3) == pytest.approx(0.3)
+    assert after_updates(schedule, 0.019, iteration=0) == 1
+    # Halfway the target is 0.005: above 0.01 the factor shrinks, below 0.0025 it grows.
+    assert after_updates(schedule, 0.011, iteration=5) == pytest.approx(1 / 1.5)
+    assert after_updates(schedule, 0.009, iteration=5) == 1
+    assert after_updates(schedule, 0.002, iteration=5) == pytest.approx(1.5)
+    assert after_updates(schedule, 1e-6, iteration=10) == pytest.approx(1 / 1.5)
 
 
 def test_unknown_kind():

@@ -291,3 +291,12 @@ def test_advantages_are_normalized_over_all_devices(model, experience):
     np.testing.assert_allclose(samples.value_target, reference.target, atol=1e-5)
     # Weights average to 1 over all devices, not on each.
     np.testing.assert_allclose(samples.weight, reference.valid / reference.valid.mean(), rtol=1e-6)
+
+
+def test_scaled_rewards_are_smaller_rewards_to_the_learner(model, experience):
+    scaled = dataclasses.replace(PLAIN, reward_scaling=0.25)
+    quarter = experience.replace(reward=0.25 * experience.reward)
+    expected, _ = update(PLAIN, model, quarter)
+    assert_close(update(scaled, model, experience)[0].model, expected.model, rtol=1e-6)
+    unscaled, _ = update(PLAIN, model, experience)
+    assert np.abs(unscaled.model.value[0] - expected.model.value[0]).max() > 1e-3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ksim.training.checkpoint import find_checkpoint
-from ksim.training.evaluation import evaluate, first_episode_metrics
+from ksim.training.evaluation import first_episodes, run_episodes
 from ksim.training.program import EVALUATE
 from tests.small_cartpole import compiled_program, initial_states, numbers, small_task
 
@@ -24,7 +24,14 @@ def test_first_episodes_by_hand():
     reward = columns([0, 1, 2, 0, 50], [0, 4, 0, 60, 70], [0, 1, 1, 2, 5]).astype(np.float32)
     # Returns: 1 + 2 = 3; 4; 1 + 1 + 2 + 5 = 9. Mean 16/3; variance (9 + 16 + 81)/3 - (16/3)^2
     # = 106/3 - 256/9 = 62/9. Lengths: 2, 1, 4. One of three first episodes failed.
-    assert first_episode_metrics(reward, is_done, is_terminated, is_valid) == pytest.approx(
+    episodes = first_episodes({}, reward, is_terminated, is_done, is_valid, ctrl_dt=0.02)
+    np.testing.assert_array_equal(episodes.length, [2, 1, 4])
+    np.testing.assert_array_equal(episodes.has_failed, [True, False, False])
+    np.testing.assert_allclose(episodes.mean(reward), [3 / 2, 4, 9 / 4])
+    # Two numbers a step, the second twice the first.
+    both = np.stack([reward, 2 * reward], axis=-1)
+    np.testing.assert_allclose(episodes.mean(both), [[3 / 2, 3], [4, 8], [9 / 4, 9 / 2]])
+    assert episodes.metrics() == pytest.approx(
         {
             "eval/episode/return": 16 / 3,
             "eval/episode/return_std": np.sqrt(62 / 9),
@@ -38,7 +45,7 @@ def test_a_reward_that_is_not_counted_may_be_anything():
     reward = np.array([[np.nan], [2.0], [np.inf]])
     is_valid = np.array([[False], [True], [True]])
     is_done = np.array([[False], [True], [False]])
-    metrics = first_episode_metrics(reward, is_done, is_done, is_valid)
+    metrics = first_episodes({}, reward, is_done, is_done, is_valid, ctrl_dt=0.02).metrics()
     assert metrics["eval/episode/return"] == 2
 
 
@@ -54,12 +61,13 @@ def compiled(program):
 
 def evaluate_untrained(program, compiled, iteration=0, seed=0, length_seconds=1.28):
     train_state, _ = initial_states(program)
-    return evaluate(program, compiled.rollout, train_state, iteration, seed, length_seconds)
+    episodes = run_episodes(program, compiled.rollout, train_state, iteration, seed, length_seconds)
+    return episodes.metrics()
 
 
 def test_every_step_of_a_pole_counts_one(program, compiled):
     # 5 rollouts of 16 steps, of which the very first starts the episodes.
-    metrics = evaluate_untrained(program, compiled, length_seconds=1.6)
+    metrics = evaluate_untrained(program, compiled, length_seconds=1.58)
     assert metrics["eval/episode/return"] == metrics["eval/episode/length"]
     assert 8 <= metrics["eval/episode/length"] <= 79
     # Who has not fallen has stood for all the 79 steps.
@@ -67,7 +75,7 @@ def test_every_step_of_a_pole_counts_one(program, compiled):
 
 
 def test_it_is_deterministic_and_as_long_as_asked(program, compiled):
-    """A rollout lasts 16 * 0.02 s = 0.32 s."""
+    """A rollout lasts 16 * 0.02 s = 0.32 s, and the very first step of all only begins."""
     calls = []
 
     def rollout(train_state, env_state, request):
@@ -75,9 +83,9 @@ def test_it_is_deterministic_and_as_long_as_asked(program, compiled):
         return compiled.rollout(train_state, env_state, request)
 
     train_state, _ = initial_states(program)
-    for length_seconds, num_rollouts in ((0.16, 1), (0.32, 1), (0.34, 2), (1.28, 4)):
+    for length_seconds, num_rollouts in ((0.16, 1), (0.3, 1), (0.32, 2), (1.26, 4)):
         calls.clear()
-        evaluate(program, rollout, train_state, 0, 0, length_seconds)
+        run_episodes(program, rollout, train_state, 0, 0, length_seconds)
         assert [bool(request.is_deterministic) for request in calls] == [True] * num_rollouts
         assert [int(request.index) for request in calls] == list(range(num_rollouts))
         assert {int(request.stream) for request in calls} == {EVALUATE}
@@ -126,3 +134,26 @@ def test_run_mode_evaluate_needs_a_checkpoint(tmp_path):
     with pytest.raises(ValueError, match="needs a checkpoint"):
         small_task(run_mode="evaluate").run()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_episodes_keep_the_observations_that_were_asked_for(tmp_path):
+    small_task(num_devices=2, max_steps=1, run_dir=f"{tmp_path}/run").run()
+    task = small_task(num_devices=2, load_from_ckpt_path=f"{tmp_path}/run", eval_length_seconds=0.5)
+    name, shape = next(iter(task.environment.observation_shapes().items()))
+    episodes = task.evaluate_episodes([name])
+    # 0.5 s are 25 steps and one that begins: 2 rollouts of 16.
+    assert episodes.observations[name].shape == (32, 16, *shape)
+    assert not episodes.is_counted[0].any() and episodes.is_counted[1].all()
+    assert episodes.ctrl_dt == task.environment.ctrl_dt
+    # Fresh episodes: CartPole starts within 0.05 of everything's middle.
+    assert np.abs(episodes.observations[name][1]).max() <= 0.05
+    with pytest.raises(KeyError, match=f"speling: no such observation. Observations: {name}"):
+        task.evaluate_episodes(["speling"])
+
+
+def test_a_policy_is_evaluated_in_any_number_of_environments(tmp_path):
+    trained = small_task(num_devices=2, max_steps=1, run_dir=f"{tmp_path}/run").run()
+    task = small_task(
+        num_devices=1, num_envs=6, batch_size=6, load_from_ckpt_path=str(trained.path)
+    )
+    assert task.evaluate_episodes().length.shape == (6,)

@@ -3,13 +3,15 @@
 from ksim.config.concerns.devices import DevicesConfig, check_divides
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
-from ksim.config.concerns.ppo import SCHEDULES, LearningConfig
+from ksim.config.concerns.ppo import SCHEDULES, TIMED_SCHEDULES, LearningConfig
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
+from ksim.config.concerns.video import VideoConfig
 
 __all__ = [
     "RUN_MODES",
     "SCHEDULES",
+    "TIMED_SCHEDULES",
     "DevicesConfig",
     "EvaluationConfig",
     "LearningConfig",
@@ -18,6 +20,7 @@ __all__ = [
     "RolloutConfig",
     "RunConfig",
     "TrainingConfig",
+    "VideoConfig",
     "check_divides",
     "count_substeps",
 ]

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from ksim.config.config import Config
 from ksim.config.option import ConfigError, option
 
-SCHEDULES = ("constant", "linear", "cosine", "adaptive")
+SCHEDULES = ("constant", "linear", "cosine", "adaptive", "adaptive_linear")
+TIMED_SCHEDULES = ("linear", "cosine", "adaptive_linear")
 
 
 @dataclass
@@ -18,6 +19,12 @@ class LearningConfig(Config):
     gamma: float = option(0.99, help="Discount per control step.", minimum=0, maximum=1)
     lam: float = option(
         0.95, help="GAE: weight of longer returns; 0 is one-step.", minimum=0, maximum=1
+    )
+    reward_scaling: float = option(
+        1.0,
+        help="Factor on rewards while learning, never in metrics; one that brings returns to about"
+        " 1 to 10 suits the critic.",
+        above=0,
     )
     clip_param: float = option(
         0.2, help="How far the probability ratio may move from 1 before it stops paying.", above=0
@@ -36,7 +43,8 @@ class LearningConfig(Config):
     learning_rate: float = option(3e-4, help="Step size of Adam.", above=0)
     learning_rate_schedule: str = option(
         "constant",
-        help="constant; linear or cosine to 0 at max_steps; adaptive follows target_kl.",
+        help="constant; linear or cosine to 0 at max_steps; adaptive follows target_kl;"
+        " adaptive_linear follows a target that falls to 0 at max_steps.",
         choices=SCHEDULES,
     )
     target_kl: float = option(
@@ -53,7 +61,7 @@ class LearningConfig(Config):
         """See `Config.validate`."""
         super().validate()
         max_steps = getattr(self, "max_steps", None)
-        if self.learning_rate_schedule in ("linear", "cosine") and max_steps is None:
+        if self.learning_rate_schedule in TIMED_SCHEDULES and max_steps is None:
             raise ConfigError(
                 f"learning_rate_schedule={self.learning_rate_schedule} needs the length of the"
                 " run. Write max_steps=1000, or learning_rate_schedule=constant."

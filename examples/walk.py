@@ -1,0 +1,140 @@
+"""From nothing to a humanoid that walks as it is told: train, examine, film.
+
+    python -m examples.walk
+    python -m examples.walk seed=1 run_dir=runs/walk_1
+
+This is what `make walk` runs. The run's directory then holds the policy, the picture of its
+learning (`curves.png`), the examination (`walk.json`) and the film (`videos/walk.mp4`, `walk.gif`).
+A run that was stopped is continued by naming its `run_dir`; one that is finished is only examined
+and filmed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import ksim
+from examples.walking_distributed import (
+    HumanoidWalkingDistributedConfig,
+    HumanoidWalkingDistributedTask,
+)
+
+GIF_WIDTH, GIF_HEIGHT = 320, 240
+EXAMINED_OBSERVATION = "base_linear_velocity"
+
+
+@dataclass
+class WalkConfig(HumanoidWalkingDistributedConfig):
+    """The examination of a walk."""
+
+    max_steps: int | None = 5000
+    exam_episodes: int = ksim.option(
+        100, help="Episodes that the policy is examined in.", unit="episodes", minimum=1
+    )
+    exam_seconds: float = ksim.option(10.0, help="Length of each.", unit="s", above=0)
+    exam_velocity: float = ksim.option(
+        1.0, help="Forward velocity that is commanded.", unit="m/s", minimum=0
+    )
+    exam_tolerance: float = ksim.option(
+        0.2, help="How far the mean velocity may be from it.", unit="m/s", above=0
+    )
+
+
+class ExamTask(HumanoidWalkingDistributedTask):
+    """The same robot, starts, robots' differences and pushes at full strength; one command."""
+
+    config: WalkConfig
+
+    def get_commands(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Command]:
+        """Returns straight ahead, from the first moment to the last."""
+        velocity = self.config.exam_velocity
+        return {
+            "linear_velocity": ksim.LinearVelocityCommand.create(
+                physics_model,
+                x_range=(velocity, velocity),
+                y_range=(0.0, 0.0),
+                zero_probability=0.0,
+            ),
+            "angular_velocity": ksim.AngularVelocityCommand.create(
+                physics_model, yaw_range=(0.0, 0.0), zero_probability=0.0
+            ),
+        }
+
+    def get_events(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Event]:
+        """Returns the pushes of the highest level."""
+        return {"push": ksim.PushEvent.create(physics_model, max_speed=self.config.max_push)}
+
+
+def examine(config: WalkConfig, run: Path) -> dict[str, float]:
+    """Returns how well the run's policy walks; a walk passes if it neither fell nor strayed."""
+    exam = dataclasses.replace(
+        config,
+        num_devices=1,
+        num_envs=config.exam_episodes,
+        batch_size=config.exam_episodes,
+        eval_length_seconds=config.exam_seconds,
+        load_from_ckpt_path=str(run),
+        run_dir=None,
+        seed=config.seed + 1000,
+    )
+    episodes = ExamTask(exam).evaluate_episodes([EXAMINED_OBSERVATION])
+    num_steps = round(config.exam_seconds / episodes.ctrl_dt)
+    velocity = episodes.mean(episodes.observations[EXAMINED_OBSERVATION])[:, 0]
+    has_stood = episodes.length >= num_steps
+    has_followed = abs(velocity - config.exam_velocity) <= config.exam_tolerance
+    return {
+        "episodes": len(velocity),
+        "passed": int((has_stood & has_followed).sum()),
+        "fallen": int((~has_stood).sum()),
+        "commanded_velocity": config.exam_velocity,
+        "mean_velocity": round(float(velocity.mean()), 3),
+        "lowest_velocity": round(float(velocity.min()), 3),
+        "highest_velocity": round(float(velocity.max()), 3),
+    }
+
+
+def film(config: WalkConfig, run: Path, name: str, width: int, height: int) -> None:
+    """Films the examination; a machine that cannot draw loses the film and nothing else."""
+    exam = dataclasses.replace(
+        config,
+        run_mode="render",
+        num_devices=1,
+        load_from_ckpt_path=str(run),
+        run_dir=None,
+        video_path=str(run / "videos" / name),
+        video_width=width,
+        video_height=height,
+    )
+    try:
+        ExamTask(exam).run()
+    except ksim.ConfigError as error:
+        print(f"No film: {error}", file=sys.stderr)
+
+
+class WalkTask(HumanoidWalkingDistributedTask):
+    """Trains, then examines and films what has been learned."""
+
+    config: WalkConfig
+
+    def run(self) -> dict[str, float]:
+        """Returns the examination."""
+        from ksim.render.curves import draw_curves
+
+        result = super().run()
+        assert isinstance(result, ksim.RunResult)
+        config = self.config
+        report = examine(config, result.path)
+        (result.path / "walk.json").write_text(json.dumps(report, indent=2) + "\n")
+        print(json.dumps(report, indent=2))
+        print(f"The curves are {draw_curves([result.path], result.path / 'curves.png')}")
+        film(config, result.path, "walk.mp4", config.video_width, config.video_height)
+        film(config, result.path, "walk.gif", GIF_WIDTH, GIF_HEIGHT)
+        return report
+
+
+if __name__ == "__main__":
+    WalkTask.launch(WalkConfig())

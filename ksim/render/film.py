@@ -1,0 +1,143 @@
+"""Poses become a film, in a process of its own.
+
+Drawing needs OpenGL, and where that is broken it takes the whole process down. So a film is made
+by `drawing.py`, started as a program: whatever happens there, the run goes on.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ksim.config import ConfigError
+
+HEADLESS_BACKENDS = ("egl", "osmesa")
+DRAWING_PROGRAM = Path(__file__).with_name("drawing.py")
+FIRST_IMAGE_SECONDS = 60.0
+
+
+class FilmError(RuntimeError):
+    """No film could be made; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How a film looks.
+
+    Attributes:
+      width: pixels.
+      height: pixels.
+      frames_per_second: frames in a second; the nearest whole number of control steps is taken.
+      camera: name of a camera of the model; `None` follows the robot.
+    """
+
+    width: int = 640
+    height: int = 480
+    frames_per_second: float = 50.0
+    camera: str | None = None
+
+
+def check_picture(mj_model: Any, picture: Picture) -> None:
+    """Checks a camera's name against the model.
+
+    Raises:
+      ConfigError: if the model has no such camera.
+    """
+    names = [mj_model.camera(index).name for index in range(mj_model.ncam)]
+    if picture.camera is not None and picture.camera not in names:
+        exist = f"Cameras: {', '.join(names)}." if names else "It has no camera."
+        raise ConfigError(
+            f"video_camera={picture.camera}: no such camera in the model. {exist}"
+            " Write video_camera=null to follow the robot."
+        )
+
+
+def make_film(
+    mj_model: Any, qpos: np.ndarray, seconds_per_pose: float, picture: Picture, path: Path
+) -> str:
+    """Draws poses `[T, nq]` and writes them as .mp4 or .gif, by the name of `path`.
+
+    `MUJOCO_GL` is respected; without it EGL and OSMesa are tried, and GLFW where there is a
+    display. The file appears whole or not at all.
+
+    Args:
+      mj_model: the model.
+      qpos: `[T, nq]` poses.
+      seconds_per_pose: simulated time between two of them, s.
+      picture: how it looks.
+      path: the file to write; its folder is made.
+
+    Returns:
+      The OpenGL backend that was used.
+
+    Raises:
+      FilmError: if no backend works or the libraries are missing; it says what each one said.
+    """
+    import mujoco
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".film_") as folder:
+        model_path, poses_path = Path(folder) / "model.mjb", Path(folder) / "poses.npy"
+        mujoco.mj_saveModel(mj_model, str(model_path), None)
+        np.save(poses_path, qpos, allow_pickle=False)
+        film_path = Path(folder) / path.name
+        complaints = []
+        for backend in _backends():
+            complaint = _film_with(
+                backend, model_path, poses_path, seconds_per_pose, picture, film_path
+            )
+            if complaint is None:
+                film_path.replace(path)
+                return backend
+            complaints.append(f"MUJOCO_GL={backend}: {complaint}")
+    raise FilmError(
+        "The film could not be made. " + "; ".join(complaints) + ". Install ksim[render], and"
+        " libegl1 or libosmesa6 of the system, or set MUJOCO_GL to a backend that works here."
+    )
+
+
+def _backends() -> tuple[str, ...]:
+    chosen = os.environ.get("MUJOCO_GL", "").lower()
+    if chosen:
+        return (chosen,)
+    has_display = sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
+    return ("glfw", *HEADLESS_BACKENDS) if has_display else HEADLESS_BACKENDS
+
+
+def _film_with(
+    backend: str,
+    model_path: Path,
+    poses_path: Path,
+    seconds_per_pose: float,
+    picture: Picture,
+    film_path: Path,
+) -> str | None:
+    """Makes the film in another process; returns its last words if it failed."""
+    num_poses = np.load(poses_path, mmap_mode="r", allow_pickle=False).shape[0]
+    command = [sys.executable, "-P", str(DRAWING_PROGRAM)]
+    command += [str(model_path), str(poses_path), str(film_path)]
+    command += [f"--seconds-per-pose={seconds_per_pose!r}"]
+    command += [f"--width={picture.width}", f"--height={picture.height}"]
+    command += [f"--fps={picture.frames_per_second!r}"]
+    if picture.camera is not None:
+        command += [f"--camera={picture.camera}"]
+    try:
+        done = subprocess.run(  # noqa: S603 - our own interpreter and program
+            command,
+            env=os.environ | {"MUJOCO_GL": backend},
+            capture_output=True,
+            text=True,
+            timeout=FIRST_IMAGE_SECONDS + num_poses,  # a second for an image is slow indeed
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "it did not answer in time"
+    if done.returncode == 0 and film_path.exists():
+        return None
+    words = done.stderr.strip().splitlines()
+    return words[-1] if words else f"the process ended with status {done.returncode}"

@@ -1,0 +1,83 @@
+"""One environment, one step after another, for somebody who watches."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ksim.config import ConfigError
+from ksim.envs import Environment, MujocoEnvironment
+from ksim.rl import Policy
+
+
+def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment:
+    """Returns the environment if it has a MuJoCo model to draw.
+
+    Raises:
+      ConfigError: if the task's world is another.
+    """
+    if not isinstance(environment, MujocoEnvironment):
+        raise ConfigError(
+            f"run_mode={run_mode} shows MuJoCo models, and this task's world is a"
+            f" {type(environment).__name__}. Write run_mode=evaluate."
+        )
+    return environment
+
+
+def stepper(
+    environment: MujocoEnvironment,
+    policy: Policy,
+    level: Float[Array | np.ndarray, ""],
+    seed: int,
+) -> tuple[Callable[[Any], tuple[Any, tuple[Any, Any]]], Any]:
+    """Returns a jitted function that acts once, and the state to start it with.
+
+    The function returns the next state, and `qpos` and `qvel` to show. An episode that has ended
+    is followed by another; the very first call only begins one.
+    """
+
+    def step(carry: Any) -> tuple[Any, tuple[Any, Any]]:
+        state, observations, model_carry, is_over, key = carry
+        key, act_key, step_key = jax.random.split(key, 3)
+        decision = policy.act(observations, model_carry, act_key)
+        state, timestep = environment.step_or_reset(
+            state, decision.action, step_key, is_over, jnp.asarray(level)
+        )
+        model_carry = jax.tree.map(
+            lambda fresh, old: jnp.where(is_over, fresh, old),
+            policy.model.initial_carry(),
+            decision.carry,
+        )
+        is_over = timestep.is_terminated | timestep.is_truncated
+        shown = (state.physics.qpos, state.physics.qvel)
+        return (state, timestep.observations, model_carry, is_over, key), shown
+
+    first = (
+        environment.initial_state(),
+        {name: jnp.zeros(shape) for name, shape in environment.observation_shapes().items()},
+        policy.model.initial_carry(),
+        jnp.bool_(True),
+        jax.random.key(seed),
+    )
+    return jax.jit(step), first
+
+
+def record(
+    environment: MujocoEnvironment,
+    policy: Policy,
+    level: Float[Array | np.ndarray, ""],
+    seed: int,
+    num_steps: int,
+) -> np.ndarray:
+    """Returns the poses `[num_steps, nq]` of one environment, beginning with a fresh episode."""
+    step, first = stepper(environment, policy, level, seed)
+
+    @jax.jit
+    def play(state: Any) -> Array:
+        _, (qpos, _) = jax.lax.scan(lambda state, _: step(state), state, None, num_steps)
+        return qpos
+
+    return np.asarray(play(first))

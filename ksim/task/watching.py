@@ -1,0 +1,75 @@
+"""Looking at the policy of a checkpoint: in a window, or as a film."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from ksim.config import ConfigError
+from ksim.render.film import FilmError, Picture, check_picture, make_film
+from ksim.render.playback import record, require_mujoco
+from ksim.rl import Policy
+from ksim.task.rl import RLConfig
+from ksim.training.program import Program
+from ksim.training.run import load_train_state
+from ksim.training.status import RunStatus
+from ksim.training.train_state import TrainState
+
+
+def view_checkpoint(program: Program, config: RLConfig) -> None:
+    """Shows the policy in MuJoCo's window until that is closed.
+
+    Raises:
+      ConfigError: if there is no checkpoint, no display, or no MuJoCo model.
+    """
+    from ksim.render.viewer import view_policy
+
+    train_state, _ = load_train_state(program, config)
+    policy = deterministic_policy(train_state)
+    view_policy(program.environment, policy, train_state.level, config.seed)
+
+
+def film_checkpoint(program: Program, config: RLConfig) -> Path:
+    """Films the deterministic policy in one environment.
+
+    Returns:
+      The film: `video_path`, or by default `videos/step_N.mp4` of the checkpoint's run.
+
+    Raises:
+      ConfigError: if there is no checkpoint, no MuJoCo model, no such camera, or nothing to draw
+        with.
+    """
+    environment = require_mujoco(program.environment, "render")
+    mj_model = environment.model.mj_model
+    picture = Picture(
+        config.video_width, config.video_height, config.frames_per_second(), config.video_camera
+    )
+    check_picture(mj_model, picture)
+    train_state, checkpoint = load_train_state(program, config)
+    path = Path(config.video_path or _default_path(checkpoint))
+    policy = deterministic_policy(train_state)
+    num_steps = max(1, round(config.video_seconds / environment.ctrl_dt))
+    with RunStatus() as status:
+        with status.phase(f"playing {config.video_seconds:g} s of {checkpoint}"):
+            qpos = record(environment, policy, train_state.level, config.seed, num_steps)
+        try:
+            with status.phase("drawing the film"):
+                backend = make_film(mj_model, qpos, environment.ctrl_dt, picture, path)
+        except FilmError as error:
+            raise ConfigError(str(error)) from error
+        status.message(f"The film is {path} (drawn by {backend})")
+    return path
+
+
+def deterministic_policy(train_state: TrainState) -> Policy:
+    """Returns the policy of a state on the host, which takes its mode."""
+    policy = Policy(train_state.learner.model, train_state.normalizer, jnp.array(True))
+    on_device: Policy = jax.tree.map(jnp.asarray, policy)
+    return on_device
+
+
+def _default_path(checkpoint: Path) -> Path:
+    """Returns where a film of a checkpoint belongs: beside the folder of checkpoints."""
+    folder = checkpoint.parent
+    run = folder.parent if folder.name == "checkpoints" else folder
+    return run / "videos" / f"{checkpoint.name}.mp4"
