@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
@@ -41,3 +42,13 @@ class NativeData(PhysicsData):
     def replace(self, **fields: Any) -> "NativeData":
         """Returns a copy with some fields replaced; the next step continues from them."""
         return NativeData(self.state, {**self.fields, **fields})  # type: ignore[abstract]
+
+
+def is_floating(value: Any) -> bool:
+    """Whether something is an array of floating-point numbers."""
+    return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
+
+
+def state_bits(state: np.ndarray) -> np.ndarray:
+    """Returns the bits of states `[..., size]` as JAX carries them, `[..., 2 * size]` uint32."""
+    return np.ascontiguousarray(state).view(np.uint32)

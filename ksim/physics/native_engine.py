@@ -19,25 +19,13 @@ from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.model import PhysicsModel
-from ksim.physics.native_data import NativeData
+from ksim.physics.native_data import NativeData, is_floating, state_bits
+from ksim.physics.native_defaults import DefaultData
+from ksim.physics.native_simulations import Simulations
 
-STATE = mujoco.mjtState.mjSTATE_INTEGRATION
-POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
 ALWAYS_READ = ("time", "qpos", "qvel", "ctrl")
 WRITABLE = ("qpos", "qvel", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")
 """State fields that an event may replace between two steps."""
-FAILURES = tuple(
-    int(warning)
-    for warning in (
-        mujoco.mjtWarning.mjWARN_BADQPOS,
-        mujoco.mjtWarning.mjWARN_BADQVEL,
-        mujoco.mjtWarning.mjWARN_BADQACC,
-        mujoco.mjtWarning.mjWARN_BADCTRL,
-    )
-)
-"""What MuJoCo warns of before it resets a simulation by itself."""
-COUNT = 1
-"""Where a warning of MuJoCo's keeps how often it was given."""
 
 
 class NativeEngine(PhysicsEngine):
@@ -67,7 +55,7 @@ class NativeEngine(PhysicsEngine):
         """
         self._model = model
         self._num_threads = num_threads or num_host_cores()
-        default = _DefaultData(model.mj_model)
+        default = DefaultData(model.mj_model)
         known = default.fields
         for name in fields or ():
             if name not in known:
@@ -75,7 +63,7 @@ class NativeEngine(PhysicsEngine):
                 raise KeyError(f'NativeEngine(fields="{name}"): {message}')
         names = known if fields is None else {*ALWAYS_READ, *fields}
         self._initial_data = NativeData(  # type: ignore[abstract]
-            state=_bits(default.state), fields={name: known[name] for name in sorted(names)}
+            state=state_bits(default.state), fields={name: known[name] for name in sorted(names)}
         )
         self._default_state = default.state
         self._is_of_last_substep = {
@@ -85,7 +73,7 @@ class NativeEngine(PhysicsEngine):
             # By default MuJoCo writes a file into the working folder, for every warning.
             mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
         # Devices call at the same time, and a batch serves one call at a time.
-        self._idle: dict[Any, queue.LifoQueue[_Simulations]] = defaultdict(queue.LifoQueue)
+        self._idle: dict[Any, queue.LifoQueue[Simulations]] = defaultdict(queue.LifoQueue)
 
     @property
     def description(self) -> str:
@@ -107,11 +95,11 @@ class NativeEngine(PhysicsEngine):
     def _model_field(self, name: str) -> np.ndarray:
         mj_model = self._model.mj_model
         value = getattr(mj_model, name, None)
-        if name not in mujoco_batch.MODEL_FIELDS or not _is_floating(value):
+        if name not in mujoco_batch.MODEL_FIELDS or not is_floating(value):
             known = [
                 field
                 for field in mujoco_batch.MODEL_FIELDS
-                if _is_floating(getattr(mj_model, field, None))
+                if is_floating(getattr(mj_model, field, None))
             ]
             message = unknown_name_message(name, known, kind="model field")
             raise KeyError(f'NativeEngine(field="{name}"): {message}')
@@ -173,7 +161,7 @@ class NativeEngine(PhysicsEngine):
         try:
             simulations = idle.get_nowait()
         except queue.Empty:
-            simulations = _Simulations(
+            simulations = Simulations(
                 self._model.mj_model, num_simulations, self._num_threads, out.fields, fields
             )
         simulations.set_model_fields(fields)
@@ -193,147 +181,3 @@ def num_host_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-class _Simulations:
-    """A batch of simulations, and the arrays that it reads and writes."""
-
-    def __init__(
-        self,
-        mj_model: mujoco.MjModel,
-        num_simulations: int,
-        num_threads: int,
-        fields: Collection[str],
-        model_fields: Collection[str],
-    ) -> None:
-        self._batch = mujoco_batch.Batch(mj_model, num_simulations, num_threads)
-        self._arrays = {name: self._batch.bind(name) for name in fields}
-        self._model_fields = {name: self._batch.expand(name) for name in model_fields}
-        self._is_mass_alone = "body_mass" in model_fields and "body_subtreemass" not in model_fields
-        if self._is_mass_alone:
-            # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
-            self._is_in_subtree = _is_in_subtree(mj_model)
-            self._subtree_mass = self._batch.expand("body_subtreemass")
-
-    def set_model_fields(self, fields: Mapping[str, np.ndarray]) -> None:
-        """Gives every simulation its own model."""
-        for name, value in fields.items():
-            self._model_fields[name][...] = value
-        if self._is_mass_alone:
-            self._subtree_mass[...] = self._model_fields["body_mass"] @ self._is_in_subtree
-
-    def set_state(self, state: np.ndarray, written: Mapping[str, np.ndarray]) -> None:
-        """Continues from a state, and from what was written since, in single precision."""
-        self._batch.state[...] = state
-        for name, value in written.items():
-            array = self._arrays[name]
-            np.copyto(array, value, where=value != array.astype(np.float32))
-
-    def start_where(
-        self, is_reset: np.ndarray, default_state: np.ndarray, start: EpisodeStart
-    ) -> None:
-        """Begins episodes."""
-        self._batch.state[is_reset] = default_state
-        self._batch.bind("qpos")[is_reset] = start.qpos[is_reset]
-        self._batch.bind("qvel")[is_reset] = start.qvel[is_reset]
-
-    def step(self, is_moving: np.ndarray, ctrl: np.ndarray, num_substeps: int) -> np.ndarray:
-        """Moves some simulations on, and computes positions and velocities in the others.
-
-        Returns:
-          `[num_simulations]` which ones MuJoCo rejected.
-        """
-        batch = self._batch
-        moving, still = np.flatnonzero(is_moving), np.flatnonzero(~is_moving)
-        np.copyto(batch.bind("ctrl"), ctrl, where=is_moving[:, None])
-        batch.warning[...] = 0
-        is_failed = np.zeros(len(is_moving), bool)
-        if moving.size:
-            try:
-                batch.step(moving, num_substeps, POSITIONS_AND_VELOCITIES)
-            except mujoco_batch.SimulationError as error:
-                is_failed[error.ids] = True
-        if still.size:
-            try:
-                batch.forward(still, POSITIONS_AND_VELOCITIES)
-            except mujoco_batch.SimulationError as error:
-                is_failed[error.ids] = True
-        return is_failed | np.any(batch.warning[:, FAILURES, COUNT] > 0, axis=1)
-
-    def read(self, out: NativeData) -> None:
-        """Copies what was computed."""
-        out.state[...] = _bits(self._batch.state)
-        for name, value in out.fields.items():
-            value[...] = self._arrays[name].reshape(value.shape)
-
-
-def _is_in_subtree(mj_model: mujoco.MjModel) -> np.ndarray:
-    """Returns `[nbody, nbody]`, 1 where the first body is in the subtree of the second."""
-    is_in = np.eye(mj_model.nbody)
-    for body in range(mj_model.nbody - 1, 0, -1):
-        is_in[:, mj_model.body_parentid[body]] += is_in[:, body]
-    return is_in
-
-
-class _DefaultData:
-    """The default state of a model, and what can be read of it.
-
-    Attributes:
-      state: `[size]` its integration state.
-      fields: every floating-point field of a fixed size, in single precision.
-      is_of_last_substep: for some fields, which elements are not computed from positions and
-        velocities alone: they tell of the last substep's forces and accelerations.
-    """
-
-    def __init__(self, mj_model: mujoco.MjModel) -> None:
-        data = mujoco.MjData(mj_model)
-        self.state = np.zeros(mujoco.mj_stateSize(mj_model, STATE))
-        mujoco.mj_getState(mj_model, data, self.state, STATE)
-        # Afterwards: it would leave its accelerations in the state, as the solver's warm start.
-        mujoco.mj_forward(mj_model, data)
-        arrays = {
-            name: value
-            for name in sorted(mujoco_batch.DATA_FIELDS)
-            if _is_floating(value := np.asarray(getattr(data, name)))
-            and not name.startswith(("efc_", "iefc_", "ten_J", "flexedge_"))
-        }
-        self.fields = {
-            name: value.astype(np.float32).reshape(_shape(name, value))
-            for name, value in arrays.items()
-        }
-        self.is_of_last_substep = _not_computed_from_position_and_velocity(mj_model, arrays)
-
-
-def _not_computed_from_position_and_velocity(
-    mj_model: mujoco.MjModel, fields: Collection[str]
-) -> dict[str, np.ndarray]:
-    """Returns which elements of which fields keep a mark that was put there before."""
-    mark = 1234.5
-    data = mujoco.MjData(mj_model)
-    derived = [name for name in fields if name not in mujoco_batch._STATE_FIELDS]
-    for name in derived:
-        getattr(data, name)[...] = mark
-    mujoco.mj_fwdPosition(mj_model, data)
-    mujoco.mj_sensorPos(mj_model, data)
-    mujoco.mj_fwdVelocity(mj_model, data)
-    mujoco.mj_sensorVel(mj_model, data)
-    masks = {}
-    for name in derived:
-        value = np.asarray(getattr(data, name))
-        if (is_marked := value == mark).any():
-            masks[name] = is_marked.reshape(_shape(name, value))
-    return masks
-
-
-def _shape(name: str, value: np.ndarray) -> tuple[int, ...]:
-    """Returns the shape that `PhysicsData` gives a field: rotation matrices are 3 by 3."""
-    is_matrix = name.endswith("mat") and value.shape[-1:] == (9,)
-    return (*value.shape[:-1], 3, 3) if is_matrix else value.shape
-
-
-def _is_floating(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
-
-
-def _bits(state: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(state).view(np.uint32)

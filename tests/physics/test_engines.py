@@ -206,6 +206,28 @@ class TestNativeEngine:
             results.append(world.step(ctrl))
         jax.tree.map(np.testing.assert_array_equal, *results)
 
+    @pytest.mark.parametrize("num_devices", [2, 4])
+    def test_number_of_devices_does_not_matter(self, humanoid, num_devices):
+        qpos, qvel, ctrl = random_state(humanoid, 8)
+        engine = NativeEngine(humanoid, num_threads=1)
+        start = EpisodeStart(qpos=np.float32(qpos), qvel=np.float32(qvel))
+        results = []
+        for count in (1, num_devices):
+            step = jax.pmap(jax.vmap(engine.step), devices=jax.local_devices()[:count])
+
+            def split(tree, count=count):
+                return jax.tree.map(
+                    lambda x: np.reshape(x, (count, 8 // count, *x.shape[1:])), tree
+                )
+
+            data = split(jax.tree.map(np.asarray, stack(engine.initial_data(), 8)))
+            for is_reset in (True, False, False):
+                arguments = (np.float32(ctrl), start, np.full(8, is_reset))
+                data = step({}, data, *split(arguments))
+            results.append(jax.tree.map(lambda x: np.reshape(x, (8, *x.shape[2:])), data))
+        jax.tree.map(np.testing.assert_array_equal, *results)
+        assert np.abs(results[0].qpos - qpos).max() > 1e-3
+
     def test_nothing_is_remembered(self, humanoid):
         world = World(NativeEngine(humanoid), humanoid)
         qpos, qvel, ctrl = random_state(humanoid, world.count)

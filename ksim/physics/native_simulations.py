@@ -1,0 +1,104 @@
+"""Many simulations of native MuJoCo, stepped together by threads."""
+
+from collections.abc import Collection, Mapping
+
+import mujoco
+import numpy as np
+from mujoco import batch as mujoco_batch
+
+from ksim.physics.engine import EpisodeStart
+from ksim.physics.native_data import NativeData, state_bits
+
+POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
+FAILURES = tuple(
+    int(warning)
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+        mujoco.mjtWarning.mjWARN_BADCTRL,
+    )
+)
+"""What MuJoCo warns of before it resets a simulation by itself."""
+COUNT = 1
+"""Where a warning of MuJoCo's keeps how often it was given."""
+
+
+class Simulations:
+    """A batch of simulations, and the arrays that it reads and writes."""
+
+    def __init__(
+        self,
+        mj_model: mujoco.MjModel,
+        num_simulations: int,
+        num_threads: int,
+        fields: Collection[str],
+        model_fields: Collection[str],
+    ) -> None:
+        self._batch = mujoco_batch.Batch(mj_model, num_simulations, num_threads)
+        self._arrays = {name: self._batch.bind(name) for name in fields}
+        self._model_fields = {name: self._batch.expand(name) for name in model_fields}
+        self._is_mass_alone = "body_mass" in model_fields and "body_subtreemass" not in model_fields
+        if self._is_mass_alone:
+            # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
+            self._is_in_subtree = _is_in_subtree(mj_model)
+            self._subtree_mass = self._batch.expand("body_subtreemass")
+
+    def set_model_fields(self, fields: Mapping[str, np.ndarray]) -> None:
+        """Gives every simulation its own model."""
+        for name, value in fields.items():
+            self._model_fields[name][...] = value
+        if self._is_mass_alone:
+            self._subtree_mass[...] = self._model_fields["body_mass"] @ self._is_in_subtree
+
+    def set_state(self, state: np.ndarray, written: Mapping[str, np.ndarray]) -> None:
+        """Continues from a state, and from what was written since, in single precision."""
+        self._batch.state[...] = state
+        for name, value in written.items():
+            array = self._arrays[name]
+            np.copyto(array, value, where=value != array.astype(np.float32))
+
+    def start_where(
+        self, is_reset: np.ndarray, default_state: np.ndarray, start: EpisodeStart
+    ) -> None:
+        """Begins episodes."""
+        self._batch.state[is_reset] = default_state
+        self._batch.bind("qpos")[is_reset] = start.qpos[is_reset]
+        self._batch.bind("qvel")[is_reset] = start.qvel[is_reset]
+
+    def step(self, is_moving: np.ndarray, ctrl: np.ndarray, num_substeps: int) -> np.ndarray:
+        """Moves some simulations on, and computes positions and velocities in the others.
+
+        Returns:
+          `[num_simulations]` which ones MuJoCo rejected.
+        """
+        batch = self._batch
+        moving, still = np.flatnonzero(is_moving), np.flatnonzero(~is_moving)
+        np.copyto(batch.bind("ctrl"), ctrl, where=is_moving[:, None])
+        batch.warning[...] = 0
+        is_failed = np.zeros(len(is_moving), bool)
+        if moving.size:
+            try:
+                batch.step(moving, num_substeps, POSITIONS_AND_VELOCITIES)
+            except mujoco_batch.SimulationError as error:
+                is_failed[error.ids] = True
+        if still.size:
+            try:
+                batch.forward(still, POSITIONS_AND_VELOCITIES)
+            except mujoco_batch.SimulationError as error:
+                is_failed[error.ids] = True
+        return is_failed | np.any(batch.warning[:, FAILURES, COUNT] > 0, axis=1)
+
+    def read(self, out: NativeData) -> None:
+        """Copies what was computed."""
+        out.state[...] = state_bits(self._batch.state)
+        for name, value in out.fields.items():
+            value[...] = self._arrays[name].reshape(value.shape)
+
+
+def _is_in_subtree(mj_model: mujoco.MjModel) -> np.ndarray:
+    """Returns `[nbody, nbody]`, 1 where the first body is in the subtree of the second."""
+    is_in = np.eye(mj_model.nbody)
+    for body in range(mj_model.nbody - 1, 0, -1):
+        is_in[:, mj_model.body_parentid[body]] += is_in[:, body]
+    return is_in
