@@ -10,8 +10,23 @@ from ksim.parallel.collectives import (
 )
 from ksim.parallel.devices import select_devices
 from ksim.parallel.keys import environment_keys
+from ksim.parallel.mesh import make_mesh, set_mesh
 from ksim.parallel.partitioner import Partitioner, Placement
 from ksim.parallel.pmap import Pmap
+from ksim.parallel.replication import (
+    get_num_devices,
+    replicate,
+    split_key_across_devices,
+    unreplicate,
+)
+from ksim.parallel.shardings import (
+    activation_sharding_constraint,
+    data_sharding,
+    fsdp_sharding,
+    replicate_on_mesh,
+    replicate_sharding,
+    shard_pytree,
+)
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
 
@@ -21,12 +36,24 @@ __all__ = [
     "Pmap",
     "SingleDevice",
     "Synchronisation",
+    "activation_sharding_constraint",
     "are_replicas_identical",
     "average_replicas",
+    "data_sharding",
     "environment_keys",
+    "fsdp_sharding",
+    "get_num_devices",
+    "make_mesh",
     "mean_over_devices",
     "replica_drift",
     "replica_fingerprint",
+    "replicate",
+    "replicate_on_mesh",
+    "replicate_sharding",
     "select_devices",
+    "set_mesh",
+    "shard_pytree",
+    "split_key_across_devices",
     "sum_over_devices",
+    "unreplicate",
 ]
