@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ksim.parallel import (
         Partitioner,
         Pmap,
+        ShardMap,
         SingleDevice,
         activation_sharding_constraint,
         data_sharding,
@@ -242,6 +243,7 @@ __all__ = [
     "Reset",
     "Reward",
     "SensorObservation",
+    "ShardMap",
     "SingleDevice",
     "SingleStanceReward",
     "StepState",
@@ -301,6 +303,7 @@ _MODULES = {
     "ksim.parallel": (
         "Partitioner",
         "Pmap",
+        "ShardMap",
         "SingleDevice",
         "activation_sharding_constraint",
         "data_sharding",

@@ -1,6 +1,7 @@
 """Devices, partitioners and collectives. Knows JAX; knows no physics and no learning."""
 
 from ksim.parallel.collectives import (
+    AxisName,
     are_replicas_identical,
     average_replicas,
     mean_over_devices,
@@ -19,6 +20,7 @@ from ksim.parallel.replication import (
     split_key_across_devices,
     unreplicate,
 )
+from ksim.parallel.shard_map import ShardMap
 from ksim.parallel.shardings import (
     activation_sharding_constraint,
     data_sharding,
@@ -27,22 +29,34 @@ from ksim.parallel.shardings import (
     replicate_sharding,
     shard_pytree,
 )
+from ksim.parallel.shards import (
+    ParameterShards,
+    are_copies_identical,
+    gather_shards,
+    has_shards,
+)
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
 
 __all__ = [
+    "AxisName",
+    "ParameterShards",
     "Partitioner",
     "Placement",
     "Pmap",
+    "ShardMap",
     "SingleDevice",
     "Synchronisation",
     "activation_sharding_constraint",
+    "are_copies_identical",
     "are_replicas_identical",
     "average_replicas",
     "data_sharding",
     "environment_keys",
     "fsdp_sharding",
+    "gather_shards",
     "get_num_devices",
+    "has_shards",
     "make_mesh",
     "mean_over_devices",
     "replica_drift",
