@@ -65,7 +65,7 @@ class RunningMoments:
         self,
         observations: Mapping[str, Array],
         weights: Float[Array, "*batch"] | Bool[Array, "*batch"],
-        axis_name: str | None = None,
+        axis_name: str | tuple[str, ...] | None = None,
     ) -> "RunningMoments":
         """Returns the moments of the old data and of a batch together.
 
@@ -77,7 +77,7 @@ class RunningMoments:
         Args:
           observations: `{name: [*batch, *shape]}`; those without moments are ignored.
           weights: `[*batch]` weight of each sample, >= 0.
-          axis_name: the device axis, inside a mapped function.
+          axis_name: the device axis or axes, inside a mapped function.
 
         Raises:
           KeyError: if an observation that has moments is missing.
@@ -132,5 +132,7 @@ def _deviations(
     return jnp.where(is_counted, samples - mean[None], 0)
 
 
-def _sum_over_devices(value: Float[Array, "..."], axis_name: str | None) -> Float[Array, "..."]:
+def _sum_over_devices(
+    value: Float[Array, "..."], axis_name: str | tuple[str, ...] | None
+) -> Float[Array, "..."]:
     return value if axis_name is None else lax.psum(value, axis_name)

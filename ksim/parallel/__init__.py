@@ -1,6 +1,7 @@
 """Devices, partitioners and collectives. Knows JAX; knows no physics and no learning."""
 
 from ksim.parallel.collectives import (
+    AxisName,
     are_replicas_identical,
     average_replicas,
     mean_over_devices,
@@ -10,23 +11,65 @@ from ksim.parallel.collectives import (
 )
 from ksim.parallel.devices import select_devices
 from ksim.parallel.keys import environment_keys
+from ksim.parallel.mesh import make_mesh, set_mesh
 from ksim.parallel.partitioner import Partitioner, Placement
 from ksim.parallel.pmap import Pmap
+from ksim.parallel.replication import (
+    get_num_devices,
+    replicate,
+    split_key_across_devices,
+    unreplicate,
+)
+from ksim.parallel.shard_map import ShardMap
+from ksim.parallel.shardings import (
+    activation_sharding_constraint,
+    data_sharding,
+    fsdp_sharding,
+    replicate_on_mesh,
+    replicate_sharding,
+    shard_pytree,
+)
+from ksim.parallel.shards import (
+    ParameterShards,
+    are_copies_identical,
+    gather_shards,
+    has_shards,
+    split_axis,
+)
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
 
 __all__ = [
+    "AxisName",
+    "ParameterShards",
     "Partitioner",
     "Placement",
     "Pmap",
+    "ShardMap",
     "SingleDevice",
     "Synchronisation",
+    "activation_sharding_constraint",
+    "are_copies_identical",
     "are_replicas_identical",
     "average_replicas",
+    "data_sharding",
     "environment_keys",
+    "fsdp_sharding",
+    "gather_shards",
+    "get_num_devices",
+    "has_shards",
+    "make_mesh",
     "mean_over_devices",
     "replica_drift",
     "replica_fingerprint",
+    "replicate",
+    "replicate_on_mesh",
+    "replicate_sharding",
     "select_devices",
+    "set_mesh",
+    "shard_pytree",
+    "split_axis",
+    "split_key_across_devices",
     "sum_over_devices",
+    "unreplicate",
 ]

@@ -9,18 +9,21 @@ from jaxtyping import Array, Bool, Float, UInt32
 
 Tree = TypeVar("Tree")
 
+AxisName = str | tuple[str, ...]
+"""The device axis, or all axes of a grid of devices: collectives take either."""
 
-def mean_over_devices(tree: Tree, axis_name: str) -> Tree:
+
+def mean_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
     """Averages every array of a pytree over the devices."""
     return lax.pmean(tree, axis_name)
 
 
-def sum_over_devices(tree: Tree, axis_name: str) -> Tree:
+def sum_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
     """Sums every array of a pytree over the devices."""
     return lax.psum(tree, axis_name)
 
 
-def average_replicas(tree: Tree, axis_name: str) -> Tree:
+def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
     """Makes drifted replicas identical: floating-point leaves become their mean.
 
     Integers (an optimizer's step count) advance alike on every device and stay as they are.
@@ -30,7 +33,7 @@ def average_replicas(tree: Tree, axis_name: str) -> Tree:
     )
 
 
-def replica_drift(tree: Any, axis_name: str) -> Float[Array, ""]:
+def replica_drift(tree: Any, axis_name: AxisName) -> Float[Array, ""]:
     """Returns the largest difference between two replicas of any one number of a pytree.
 
     Exactly zero if the replicas agree.
@@ -59,7 +62,7 @@ def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
     return fingerprint
 
 
-def are_replicas_identical(tree: Any, axis_name: str) -> Bool[Array, ""]:
+def are_replicas_identical(tree: Any, axis_name: AxisName) -> Bool[Array, ""]:
     """Returns whether all devices hold the same bits (compared by fingerprint)."""
     fingerprint = replica_fingerprint(tree)
     return lax.pmax(fingerprint, axis_name) == lax.pmin(fingerprint, axis_name)

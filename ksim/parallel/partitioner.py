@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+from jax.sharding import PartitionSpec
 
 from ksim.config.concerns import check_divides
+from ksim.parallel.collectives import AxisName
+from ksim.parallel.shards import ParameterShards
 
 Tree = TypeVar("Tree")
 
@@ -31,7 +34,7 @@ class Partitioner(ABC):
     them with `unreplicate_state` and `gather_environments`.
     """
 
-    def __init__(self, devices: Sequence[jax.Device], axis_name: str) -> None:
+    def __init__(self, devices: Sequence[jax.Device], axis_name: AxisName) -> None:
         if not devices:
             raise ValueError("A partitioner needs at least one device.")
         self.devices = tuple(devices)
@@ -42,19 +45,48 @@ class Partitioner(ABC):
         """How many devices the program runs on."""
         return len(self.devices)
 
+    @property
+    def group_size(self) -> int:
+        """How many devices share one copy of the large parameters."""
+        return 1
+
+    @property
+    def group_axis_name(self) -> str | None:
+        """The axis over the devices that share parameters; `None` if none do."""
+        return None
+
+    def parameter_specs(self, parameters: Any) -> Any:
+        """Returns how parameters lie between updates: a `PartitionSpec` for each.
+
+        Args:
+          parameters: pytree of arrays or `jax.ShapeDtypeStruct`, whole.
+        """
+        return jax.tree.map(lambda _: PartitionSpec(), parameters)
+
+    def parameter_shards(self, parameters: Any) -> ParameterShards:
+        """Returns how devices share these parameters, for use inside the program."""
+        if self.group_axis_name is None:
+            return ParameterShards()
+        return ParameterShards(
+            axis_name=self.group_axis_name,
+            size=self.group_size,
+            shapes=parameters,
+            specs=self.parameter_specs(parameters),
+        )
+
     @abstractmethod
     def partition(
         self,
         function: Callable[..., Any],
-        inputs: Sequence[Placement],
-        outputs: Placement | Sequence[Placement],
+        inputs: Sequence[Placement | Any],
+        outputs: Placement | Any | Sequence[Placement | Any],
         donate: Sequence[int] = (),
     ) -> Any:
         """Compiles a per-device program for all devices.
 
         Args:
           function: the program; positional arguments only. Within it the axis `axis_name` is bound.
-          inputs: the placement of each argument.
+          inputs: the placement of each argument: a `Placement`, or a pytree of `PartitionSpec`.
           outputs: the placement of the result, or of each element of a tuple of results.
           donate: the arguments whose memory the results may reuse; they are deleted by the call.
 
@@ -66,6 +98,15 @@ class Partitioner(ABC):
     def replicate_state(self, tree: Tree) -> Tree:
         """Copies a pytree of arrays to every device. The input stays valid."""
 
+    def place_state(self, tree: Tree, specs: Any) -> Tree:
+        """Puts a pytree of whole arrays where it belongs. The input stays valid.
+
+        Args:
+          tree: the arrays.
+          specs: pytree of `PartitionSpec`, like `tree`.
+        """
+        return self.replicate_state(tree)
+
     @abstractmethod
     def shard_environments(self, tree: Tree) -> Tree:
         """Splits arrays `[num_envs, ...]` over the devices by their leading axis.
@@ -76,7 +117,10 @@ class Partitioner(ABC):
 
     @abstractmethod
     def unreplicate_state(self, tree: Tree) -> Tree:
-        """Returns one copy of replicated arrays, as NumPy arrays (or typed keys) on the host."""
+        """Returns a state as it was before it was placed: whole, on the host, one copy.
+
+        Arrays become NumPy arrays; typed keys stay typed.
+        """
 
     @abstractmethod
     def gather_environments(self, tree: Tree) -> Tree:

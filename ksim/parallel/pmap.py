@@ -26,8 +26,8 @@ class Pmap(Partitioner):
     def partition(
         self,
         function: Callable[..., Any],
-        inputs: Sequence[Placement],
-        outputs: Placement | Sequence[Placement],
+        inputs: Sequence[Placement | Any],
+        outputs: Placement | Any | Sequence[Placement | Any],
         donate: Sequence[int] = (),
     ) -> Any:
         """See `Partitioner.partition`. Both placements look alike here: a leading device axis."""

@@ -1,6 +1,8 @@
 """Compiling the program of a run, once, where a person can see it."""
 
+import dataclasses
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,33 @@ def enable_compilation_cache() -> Path:
     return directory
 
 
+@dataclasses.dataclass(frozen=True)
+class GatheringRollout:
+    """A compiled rollout of a run whose large parameters lie in shards.
+
+    Whole parameters are made before the rollout, by a program of their own, and live as long as it
+    lasts: the rollout itself communicates nothing.
+
+    Attributes:
+      gather: makes whole parameters of shards.
+      rollout: acts with whole parameters.
+    """
+
+    gather: Any
+    rollout: Any
+
+    def __call__(self, train_state: Any, env_state: Any, request: Any) -> Any:
+        """Calls both."""
+        return self.rollout(with_model(train_state, self.gather), env_state, request)
+
+
+def with_model(train_state: Any, function: Callable[[Any], Any]) -> Any:
+    """Returns a train state with `function` applied to its model."""
+    learner = train_state.learner
+    learner = dataclasses.replace(learner, model=function(learner.model))
+    return dataclasses.replace(train_state, learner=learner)
+
+
 def compile_rollout(
     program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
 ) -> Any:
@@ -42,9 +71,9 @@ def compile_rollout(
       The compiled function, which accepts these shapes only.
     """
     with status.phase("tracing the rollout"):
-        rollout = program.rollout.lower(train_state, env_state, request)
+        rollout = _trace_rollout(program, train_state, env_state, request)
     with status.phase("compiling the rollout"):
-        return rollout.compile(compiler_options=_rollout_options())
+        return rollout.compile()
 
 
 def compile_program(
@@ -63,8 +92,8 @@ def compile_program(
       The compiled functions, which accept these shapes only: nothing is compiled later.
     """
     with status.phase("tracing the rollout and the update"):
-        rollout = program.rollout.lower(train_state, env_state, request)
-        _, trajectory, statistics = rollout.out_info
+        rollout = _trace_rollout(program, train_state, env_state, request)
+        _, trajectory, statistics = rollout.rollout.out_info
         update = program.update.lower(train_state, trajectory, statistics)
     # The compiler leaves Python's lock alone, and one program alone does not fill the cores.
     with (
@@ -72,8 +101,33 @@ def compile_program(
         ThreadPoolExecutor(max_workers=1) as other,
     ):
         compiled_update = other.submit(update.compile)
-        compiled_rollout = rollout.compile(compiler_options=_rollout_options())
+        compiled_rollout = rollout.compile()
         return CompiledProgram(compiled_rollout, compiled_update.result())
+
+
+@dataclasses.dataclass(frozen=True)
+class _TracedRollout:
+    """A rollout before it is compiled; `gather` is `None` if parameters are whole everywhere."""
+
+    gather: Any
+    rollout: Any
+
+    def compile(self) -> Any:
+        rollout = self.rollout.compile(compiler_options=_rollout_options())
+        if self.gather is None:
+            return rollout
+        return GatheringRollout(self.gather.compile(), rollout)
+
+
+def _trace_rollout(
+    program: CompiledProgram, train_state: Any, env_state: Any, request: Any
+) -> _TracedRollout:
+    gather = None
+    if program.gather is not None:
+        gather = program.gather.lower(train_state.learner.model)
+        whole = gather.out_info
+        train_state = with_model(train_state, lambda _: whole)
+    return _TracedRollout(gather, program.rollout.lower(train_state, env_state, request))
 
 
 def _rollout_options() -> dict[str, Any] | None:

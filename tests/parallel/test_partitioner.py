@@ -7,19 +7,37 @@ import pytest
 from jax import lax
 
 from ksim.config import ConfigError
-from ksim.parallel import Placement, Pmap, SingleDevice, environment_keys
+from ksim.parallel import Placement, Pmap, ShardMap, SingleDevice, environment_keys
 from ksim.parallel.host import is_key
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
 NUM_ENVS = 8
 
 
-@pytest.fixture(
-    params=[None, 1, 2, 4, 8], ids=lambda n: f"Pmap{n}" if n else "SingleDevice", scope="module"
-)
-def partitioner(request):
-    devices = jax.local_devices()
-    return SingleDevice(devices[0]) if request.param is None else Pmap(devices[: request.param])
+LAYOUTS = ["SingleDevice", "Pmap1", "Pmap2", "Pmap4", "Pmap8"]
+LAYOUTS += ["ShardMap1", "ShardMap2", "ShardMap4x2", "ShardMap8", "ShardMap8x4"]
+
+
+def make_partitioner(layout, axis_name):
+    """`ShardMap8x4` is 8 devices of which each 4 share large parameters."""
+    kind = layout.rstrip("0123456789x")
+    num_devices, _, fsdp_devices = layout.removeprefix(kind).partition("x")
+    devices = jax.local_devices()[: int(num_devices or 1)]
+    if kind == "SingleDevice":
+        return SingleDevice(devices[0], axis_name)
+    if kind == "Pmap":
+        return Pmap(devices, axis_name)
+    return ShardMap(devices, axis_name, int(fsdp_devices or 1))
+
+
+@pytest.fixture(params=LAYOUTS, scope="module")
+def layout(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def partitioner(layout):
+    return make_partitioner(layout, "device")
 
 
 def make_tree():
@@ -55,7 +73,8 @@ def assert_same(actual, expected):
 
 def test_devices(partitioner):
     assert partitioner.devices == tuple(jax.local_devices()[: partitioner.num_devices])
-    assert partitioner.axis_name == "device"
+    is_grid = isinstance(partitioner, ShardMap)
+    assert partitioner.axis_name == (("device", "fsdp") if is_grid else "device")
 
 
 def test_replicated_state_comes_back(partitioner):
@@ -143,15 +162,11 @@ def test_collectives_run_over_all_devices(partitioner):
         assert np.asarray(shard.data).ravel().tolist() == [6.5]
 
 
-def test_axis_has_the_name_that_was_asked_for(partitioner):
-    named = (
-        SingleDevice(partitioner.devices[0], "robots")
-        if isinstance(partitioner, SingleDevice)
-        else Pmap(partitioner.devices, "robots")
-    )
+def test_axis_has_the_name_that_was_asked_for(layout):
+    named = make_partitioner(layout, "robots")
     run = named.partition(lambda x: lax.psum(x, "robots"), (REPLICATED,), REPLICATED)
     total = named.unreplicate_state(run(named.replicate_state(jnp.float32(1))))
-    assert total == named.num_devices
+    assert total == named.num_devices // named.group_size
 
 
 def test_inputs_survive_donation(partitioner):

@@ -1,6 +1,12 @@
 """The options of ksim, one small base class for each concern."""
 
-from ksim.config.concerns.devices import DevicesConfig, check_divides
+from ksim.config.concerns.devices import (
+    PARTITIONERS,
+    SYNC_MODES,
+    DevicesConfig,
+    check_divides,
+    check_fsdp_divides,
+)
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
 from ksim.config.concerns.ppo import SCHEDULES, TIMED_SCHEDULES, LearningConfig
@@ -9,8 +15,10 @@ from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, Tra
 from ksim.config.concerns.video import VideoConfig
 
 __all__ = [
+    "PARTITIONERS",
     "RUN_MODES",
     "SCHEDULES",
+    "SYNC_MODES",
     "TIMED_SCHEDULES",
     "DevicesConfig",
     "EvaluationConfig",
@@ -22,5 +30,6 @@ __all__ = [
     "TrainingConfig",
     "VideoConfig",
     "check_divides",
+    "check_fsdp_divides",
     "count_substeps",
 ]

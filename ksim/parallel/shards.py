@@ -1,0 +1,129 @@
+"""Parameters that lie in shards, as the per-device program sees them.
+
+Where a leaf is split is said by a pytree of `PartitionSpec`, decided once from the shapes of the
+whole leaves; nothing here asks an array how it lies.
+"""
+
+import dataclasses
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+from jax.sharding import PartitionSpec
+from jaxtyping import Array, Bool, Float
+
+from ksim.parallel.collectives import AxisName, replica_fingerprint
+
+Tree = TypeVar("Tree")
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterShards:
+    """How the devices of a group share the parameters of a run.
+
+    A group acts as one device: its members compute gradients from their own environments, and
+    average them on every update. Without groups nothing is split, and nothing is averaged here.
+
+    Attributes:
+      axis_name: the axis over the devices of a group; `None` if there are no groups.
+      size: devices in a group.
+      shapes: pytree of `jax.ShapeDtypeStruct`, the whole parameters.
+      specs: pytree of `PartitionSpec`, like the parameters.
+    """
+
+    axis_name: str | None = None
+    size: int = 1
+    shapes: Any = None
+    specs: Any = None
+
+    def gather(self, parameters: Tree) -> Tree:
+        """Returns whole parameters.
+
+        Under `jax.grad` the gradient of a gathered leaf is summed over the group and scattered:
+        each device is left with the gradient of its own shard, and `average` divides it.
+        """
+        return parameters if self.axis_name is None else gather_shards(parameters, self.specs)
+
+    def average(self, gradients: Tree) -> Tree:
+        """Returns the mean over the group of gradients that were taken through `gather`."""
+        if self.axis_name is None:
+            return gradients
+
+        def average(spec: PartitionSpec, gradient: Array) -> Array:
+            if split_axis(spec) is None:
+                return lax.pmean(gradient, self.axis_name)
+            return gradient / self.size
+
+        return jax.tree.map(average, self.specs, gradients)
+
+    def norm(self, tree: Any) -> Float[Array, ""]:
+        """Returns the Euclidean norm of all numbers in a pytree of shards.
+
+        Args:
+          tree: like the parameters; leaves may be missing, as in `optax.masked`.
+        """
+        if self.axis_name is None:
+            return optax.tree.norm(tree)
+        spec_at = dict(jax.tree_util.tree_leaves_with_path(self.specs))
+        whole, split = jnp.float32(0), jnp.float32(0)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            square = jnp.sum(jnp.square(jnp.abs(leaf)))
+            if path in spec_at and split_axis(spec_at[path]) is not None:
+                split += square
+            else:
+                whole += square
+        return jnp.sqrt(whole + lax.psum(split, self.axis_name))
+
+
+def split_axis(spec: PartitionSpec) -> int | None:
+    """Returns which axis of an array is split; `None` if none is."""
+    return next((axis for axis, name in enumerate(spec) if name is not None), None)
+
+
+def gather_shards(tree: Tree, specs: Any) -> Tree:
+    """Returns whole arrays on every device, inside a per-device program.
+
+    Args:
+      tree: shards.
+      specs: pytree of `PartitionSpec`, like `tree`.
+    """
+
+    def gather(spec: PartitionSpec, leaf: Array) -> Array:
+        axis = split_axis(spec)
+        return leaf if axis is None else lax.all_gather(leaf, spec[axis], axis=axis, tiled=True)
+
+    return jax.tree.map(gather, specs, tree)
+
+
+def has_shards(specs: Any) -> bool:
+    """Whether any leaf is split."""
+    return any(split_axis(spec) is not None for spec in jax.tree.leaves(specs))
+
+
+def are_copies_identical(tree: Any, specs: Any, axis_name: AxisName) -> Bool[Array, ""]:
+    """Returns whether all devices that should hold the same bits do (compared by fingerprint).
+
+    Args:
+      tree: what a device holds of a state.
+      specs: pytree of `PartitionSpec`, like `tree`; a leaf is compared over the axes that do not
+        split it.
+      axis_name: the axes over all devices.
+    """
+    axes = (axis_name,) if isinstance(axis_name, str) else axis_name
+    compared: dict[tuple[str, ...], list[Array]] = {}
+    for spec, leaf in zip(jax.tree.leaves(specs), jax.tree.leaves(tree), strict=True):
+        used = {name for part in spec for name in (part if isinstance(part, tuple) else (part,))}
+        copies = tuple(name for name in axes if name not in used)
+        compared.setdefault(copies, []).append(leaf)
+    is_identical = jnp.bool_(True)
+    for copies, leaves in compared.items():
+        if not copies:
+            continue
+        fingerprint = replica_fingerprint(leaves)
+        is_same = lax.pmax(fingerprint, copies) == lax.pmin(fingerprint, copies)
+        if len(copies) < len(axes):
+            is_same = lax.pmin(is_same.astype(jnp.int32), axes) == 1
+        is_identical &= is_same
+    return is_identical
