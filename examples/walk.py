@@ -31,7 +31,6 @@ EXAMINED_OBSERVATION = "base_linear_velocity"
 class WalkConfig(HumanoidWalkingDistributedConfig):
     """The examination of a walk."""
 
-    max_steps: int | None = 5000
     exam_episodes: int = ksim.option(
         100, help="Episodes that the policy is examined in.", unit="episodes", minimum=1
     )

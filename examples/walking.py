@@ -69,6 +69,7 @@ ACTOR_OBSERVATIONS = (
 class HumanoidWalkingConfig(ksim.PPOConfig):
     """Walking."""
 
+    max_steps: int | None = 3000
     num_envs: int = 128
     batch_size: int = 64
     rollout_length_seconds: float = 0.4
@@ -77,7 +78,8 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
     iterations: int | None = 4
     ls_iterations: int | None = 4
     entropy_coef: float = 0.0
-    learning_rate_schedule: str = "adaptive"
+    reward_scaling: float = 0.1
+    learning_rate_schedule: str = "adaptive_linear"
     learning_rate: float = 1e-3
     target_kl: float = 0.02
     init_std: float = 1.0
@@ -86,7 +88,7 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
         20.0, help="Length after which an episode times out.", unit="s", above=0
     )
     max_forward_velocity: float = ksim.option(
-        1.0, help="Fastest forward walk that is commanded.", unit="m/s", minimum=0
+        1.2, help="Fastest forward walk that is commanded.", unit="m/s", minimum=0
     )
     max_push: float = ksim.option(
         0.3, help="Largest sudden change of velocity by a push.", unit="m/s", minimum=0
@@ -149,7 +151,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
         others = [joint for joint in physics_model.joints.names if joint not in swinging]
         return {
             "linear_velocity": ksim.LinearVelocityTrackingReward.create(
-                physics_model, sigma=0.35, scale=2.0
+                physics_model, sigma=0.25, scale=2.0
             ),
             "angular_velocity": ksim.AngularVelocityTrackingReward.create(physics_model, scale=0.5),
             "alive": ksim.AliveReward(scale=0.5),
