@@ -67,6 +67,43 @@ class Batch:
             env_id=by_env(self.env_id),
         )
 
+    def in_segments(self, num_segments: int) -> "Batch":
+        """Returns the batch with each environment's steps cut into pieces that count as its own.
+
+        Piece `s` of environment `e` is environment `e * num_segments + s` of the result, whose
+        arrays are `[T / num_segments, num_envs * num_segments, ...]`.
+
+        Args:
+          num_segments: how many pieces; a divisor of T.
+
+        Raises:
+          ValueError: if `num_segments` does not divide T, or the model has a memory: what it
+            remembered in the middle of a rollout is not known.
+        """
+        num_steps, num_envs = self.is_valid.shape
+        if num_segments == 1:
+            return self
+        if num_steps % num_segments or jax.tree.leaves(self.initial_carry):
+            raise ValueError(
+                f"A rollout of {num_steps} steps cannot be cut into {num_segments} pieces: their"
+                " number must divide its length, and the model must have no memory."
+            )
+
+        def cut(array: Array) -> Array:
+            shape = array.shape[2:]
+            pieces = array.reshape(num_segments, -1, num_envs, *shape)
+            return jnp.moveaxis(pieces, 0, 2).reshape(-1, num_envs * num_segments, *shape)
+
+        ids = self.env_id[:, None] * num_segments + jnp.arange(num_segments)[None]
+        return Batch(
+            observations=jax.tree.map(cut, self.observations),
+            latent=cut(self.latent),
+            samples=jax.tree.map(cut, self.samples),
+            is_valid=cut(self.is_valid),
+            initial_carry=self.initial_carry,
+            env_id=ids.ravel(),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class PPO(Algorithm):
@@ -83,6 +120,8 @@ class PPO(Algorithm):
       num_passes: passes over a trajectory.
       has_normalized_advantages: whether advantages are scaled to mean 0 and deviation 1, once for
         an iteration, over all devices.
+      num_segments: pieces that a rollout is cut into, in time; the pieces are dealt to minibatches
+        as environments are, so that a few environments can make many minibatches.
     """
 
     optimizer: optax.GradientTransformation
@@ -94,6 +133,7 @@ class PPO(Algorithm):
     num_batches: int
     num_passes: int
     has_normalized_advantages: bool = True
+    num_segments: int = 1
 
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""
@@ -114,6 +154,7 @@ class PPO(Algorithm):
         """See `Algorithm.update`."""
         deal_key, entropy_key = jax.random.split(key)
         batch, batch_metrics = self.prepare(trajectory, normalizer)
+        batch = batch.in_segments(self.num_segments)
         members = minibatch_members(deal_key, batch.env_id, self.num_batches, self.num_passes)
         num_updates = members.shape[0]
         scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
