@@ -3,7 +3,7 @@
 from ksim.config.concerns.devices import DevicesConfig, check_divides
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
-from ksim.config.concerns.ppo import SCHEDULES, LearningConfig
+from ksim.config.concerns.ppo import SCHEDULES, LearningConfig, PolicyUpdateConfig
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 
@@ -15,6 +15,7 @@ __all__ = [
     "LearningConfig",
     "NetworkConfig",
     "PhysicsConfig",
+    "PolicyUpdateConfig",
     "RolloutConfig",
     "RunConfig",
     "TrainingConfig",
