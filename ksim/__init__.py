@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         MujocoTerms,
         Timestep,
     )
+    from ksim.functional import (
+        train_ppo,
+    )
     from ksim.nn import (
         ActorCritic,
         BoundModel,
@@ -273,6 +276,7 @@ __all__ = [
     "set_mesh",
     "shard_pytree",
     "split_key_across_devices",
+    "train_ppo",
     "unreplicate",
 ]
 
@@ -292,6 +296,7 @@ _MODULES = {
         "MujocoTerms",
         "Timestep",
     ),
+    "ksim.functional": ("train_ppo",),
     "ksim.nn": (
         "ActorCritic",
         "BoundModel",
