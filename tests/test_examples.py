@@ -1,10 +1,14 @@
 """The examples do what they are there for."""
 
+import dataclasses
 import time
 
 import pytest
 
+from examples import functional_cartpole
 from examples.cartpole import CartPoleConfig, CartPoleTask
+from ksim.algorithms.ppo import PPOConfig
+from ksim.runner import RunnerConfig
 from tests.small_cartpole import read_metrics
 
 
@@ -19,3 +23,22 @@ def test_the_cartpole_is_solved_within_two_minutes(num_devices, seed, tmp_path):
     lines = read_metrics(tmp_path / "run")
     assert max(line.get("episode/return", 0) for line in lines) >= 475
     assert result.metrics["eval/episode/return"] >= 475
+
+
+def test_the_functional_cartpole_runs_from_top_to_bottom(capsys):
+    trained, tried = functional_cartpole.main(
+        PPOConfig(n_steps=16, hidden_sizes=(16,)),
+        RunnerConfig(total_timesteps=1024, num_envs=8, num_devices=1),
+    )
+    # However bad it is, the pole needs some steps to fall.
+    assert trained >= 8 and 8 <= tried <= 500
+    assert "of 64 trial episodes" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_the_functional_cartpole_is_solved(seed):
+    runner_config = dataclasses.replace(functional_cartpole.RUNNER_CONFIG, seed=seed)
+    trained, tried = functional_cartpole.main(runner_config=runner_config)
+    assert trained >= 475
+    assert tried >= 475

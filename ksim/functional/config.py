@@ -61,9 +61,16 @@ class RunnerConfig(Config):
     )
     fsdp_devices: int = option(
         1,
-        help="Devices that share one copy of the large parameters; 1 gives every device its own.",
+        help="Devices that share one copy of the large parameters and their optimizer state (FSDP);"
+        " 1 gives every device its own. Divides the number of devices.",
         unit="devices",
         minimum=1,
+    )
+    fsdp_min_size_mbytes: float = option(
+        4.0,
+        help="Least size of a parameter that fsdp_devices splits; smaller ones are replicated.",
+        unit="MB of 2^20 bytes",
+        minimum=0,
     )
     seed: int = option(
         0, help="Seed of every random number of the run.", minimum=0, maximum=2**31 - 1

@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 from ksim.config import Config, ConfigError
+from ksim.config.concerns import check_fsdp_divides
 from ksim.envs import Environment
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.parallel import Partitioner, SingleDevice, select_devices
@@ -64,6 +65,8 @@ def _task_config(
     return DistributedPPOConfig(
         **_shared_options(ppo_config),
         num_devices=num_devices,
+        fsdp_devices=runner_config.fsdp_devices,
+        fsdp_min_size_mbytes=runner_config.fsdp_min_size_mbytes,
         num_envs=num_envs,
         batch_size=num_envs // num_batches,
         rollout_length_frames=ppo_config.n_steps,
@@ -88,17 +91,8 @@ def _task_option_names() -> frozenset[str]:
 
 
 def _check_devices(ppo_config: PPOConfig, runner_config: RunnerConfig, num_devices: int) -> None:
-    fsdp_devices, num_envs = runner_config.fsdp_devices, runner_config.num_envs
-    if num_devices % fsdp_devices:
-        raise ConfigError(
-            f"fsdp_devices={fsdp_devices} must divide the number of devices ({num_devices})."
-            f" Write fsdp_devices=1, or num_devices={fsdp_devices}."
-        )
-    if fsdp_devices > 1:
-        raise ConfigError(
-            f"fsdp_devices={fsdp_devices}: parameters cannot be split over devices yet. Write"
-            " fsdp_devices=1."
-        )
+    check_fsdp_divides(runner_config.fsdp_devices, num_devices)
+    num_envs = runner_config.num_envs
     if ppo_config.has_memory and num_envs % ppo_config.n_minibatches:
         above = -(-num_envs // ppo_config.n_minibatches) * ppo_config.n_minibatches
         raise ConfigError(

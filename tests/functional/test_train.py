@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.envs import AutoResetWrapper, CartPole, EnvParams
+from ksim.envs import AutoResetWrapper, CartPole, EnvParams, JoinedObservations
 from ksim.functional import PPOConfig, RunnerConfig, train_ppo
+from ksim.functional.environment_task import EnvironmentTask
+from ksim.parallel import has_shards
 from tests.small_cartpole import numbers
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
@@ -50,6 +52,19 @@ def runs():
 def test_the_device_count_does_not_change_the_result(runs, num_devices):
     (state, history), (expected_state, expected_history) = runs[num_devices], runs[1]
     assert_same(history, expected_history, equal_nan=True, **TOLERANCE)
+    assert_same(state.agent_state, expected_state.agent_state, **TOLERANCE)
+
+
+@pytest.mark.parametrize("fsdp_devices", [2, 4])
+def test_devices_that_share_parameters_learn_the_same(runs, fsdp_devices):
+    options = {"fsdp_devices": fsdp_devices, "fsdp_min_size_mbytes": 0.0}
+    runner_config = RunnerConfig(num_devices=4, num_envs=2, **options)
+    task = EnvironmentTask(JoinedObservations(CartPole()), PPOConfig(**SMALL), runner_config)
+    assert has_shards(task.build().state_specs)
+    state, history = small_run(num_devices=4, num_updates=10, runner_options=options)
+    expected_state, expected_history = runs[1]
+    assert_same(history, expected_history, equal_nan=True, **TOLERANCE)
+    # Whole parameters come back: those of one device.
     assert_same(state.agent_state, expected_state.agent_state, **TOLERANCE)
 
 
@@ -195,6 +210,7 @@ def test_less_than_one_update():
         ({"hidden_sizes": (0,)}, {}, "hidden_sizes=[0]: must be at least 1"),
         ({}, {"num_devices": 9}, "num_devices=9, but there are only 8 cpu device(s)"),
         ({}, {"num_devices": 4, "fsdp_devices": 3}, "fsdp_devices=3 must divide the number of"),
+        ({}, {"num_devices": 1, "fsdp_devices": 2}, "fsdp_devices=2 must divide the number of"),
         ({}, {"seed": -1}, "seed=-1: must be at least 0"),
         (
             {"network": "gru"},
