@@ -127,12 +127,27 @@ def test_an_environment_may_be_wrapped_or_not():
     assert_same(wrapped[0].agent_state, plain[0].agent_state)
 
 
-def test_nothing_is_written_and_one_device_is_no_reason_to_warn(tmp_path, caplog):
-    cache = jax.config.values["jax_compilation_cache_dir"]
+@pytest.fixture
+def without_a_cache():
+    """No cache of compiled programs is configured yet."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_nothing_is_written_and_one_device_is_no_reason_to_warn(without_a_cache, tmp_path, caplog):
     small_run(num_devices=1, num_updates=1)
     assert list(tmp_path.rglob("*")) == []
-    assert jax.config.values["jax_compilation_cache_dir"] == cache
+    assert jax.config.values["jax_compilation_cache_dir"] is None
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_compiled_programs_are_kept_if_asked(without_a_cache, tmp_path):
+    options = {"is_compilation_cached": True}
+    small_run(num_devices=1, num_updates=1, runner_options=options)
+    assert jax.config.values["jax_compilation_cache_dir"] == str(tmp_path / "cache/ksim/jax")
+    assert {path.name for path in tmp_path.iterdir()} == {"cache"}
 
 
 def test_progress_can_be_hidden(capsys):
