@@ -12,7 +12,7 @@ from ksim.envs import DiscreteActions, Environment, join_observations
 from ksim.envs.joined_observations import JOINED
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
-from ksim.functional.interface import BlankEnvironment, joined_environment
+from ksim.functional.interface import BlankEnvironment, check_kind, joined_environment
 from ksim.nn import RunningMoments
 from ksim.rl import Learner, Policy
 
@@ -67,7 +67,8 @@ class PPO:
             there is no other way to say so.
 
         Raises:
-          ValueError: if it is not said what the agent sees and does, or is said in two ways.
+          TypeError: if an argument is of another kind.
+          ValueError: if it is not said what the agent sees and does, or `env` contradicts it.
         """
         if env is None:
             if obs_shape is None or n_actions is None:
@@ -78,6 +79,7 @@ class PPO:
             env = BlankEnvironment(obs_shape, DiscreteActions(n_actions))
         environment = joined_environment(env, obs_shape, n_actions)
         config = PPOConfig() if config is None else config
+        check_kind("config", config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
         runner_config = RunnerConfig(
             total_timesteps=config.n_steps * config.n_minibatches,
             num_envs=config.n_minibatches,

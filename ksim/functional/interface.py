@@ -46,6 +46,19 @@ def joined_environment(
     return environment
 
 
+def check_kind(name: str, value: Any, kind: type, instead: str) -> None:
+    """Checks an argument whose class has a namesake.
+
+    Raises:
+      TypeError: if it is of another class; it says what to give `instead`.
+    """
+    if not isinstance(value, kind):
+        found = type(value)
+        raise TypeError(
+            f"{name} must be {instead}, found a {found.__module__}.{found.__qualname__}."
+        )
+
+
 class BlankEnvironment(Environment):
     """Shows zeros for ever; stands for all environments of these shapes."""
 

@@ -2,7 +2,6 @@
 
 import io
 import time
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from ksim.functional.agent import PPOAgentState
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.history import HistoryRecorder, PPOMetricsHistory
-from ksim.functional.interface import joined_environment
+from ksim.functional.interface import check_kind, joined_environment
 from ksim.rl import EnvState
 from ksim.training.compilation import enable_compilation_cache
 from ksim.training.interrupt import GracefulStop
@@ -81,11 +80,11 @@ def train_ppo(
       FloatingPointError: if a loss is not a finite number any more.
     """
     if env_params is not None:
-        _check_kind("env_params", env_params, EnvParams, "what make(...) returned, or be left out")
+        check_kind("env_params", env_params, EnvParams, "what make(...) returned, or be left out")
     ppo_config = PPOConfig() if ppo_config is None else ppo_config
     runner_config = RunnerConfig() if runner_config is None else runner_config
-    _check_kind("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
-    _check_kind("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig")
+    check_kind("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
+    check_kind("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig")
     environment = joined_environment(env, obs_shape, n_actions)
     task = EnvironmentTask(environment, ppo_config, runner_config)
     if runner_config.is_compilation_cached:
@@ -99,14 +98,6 @@ def train_ppo(
         # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.
         state = loop.run(None, GracefulStop(), time.monotonic())
     return _train_state(program, state), recorder.history()
-
-
-def _check_kind(name: str, value: Any, kind: type, instead: str) -> None:
-    if not isinstance(value, kind):
-        found = type(value)
-        raise TypeError(
-            f"{name} must be {instead}, found a {found.__module__}.{found.__qualname__}."
-        )
 
 
 def _introduction(env: Environment, program: Program) -> str:

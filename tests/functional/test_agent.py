@@ -1,5 +1,7 @@
 """The agent: how it begins, and how it acts."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,3 +77,11 @@ def test_the_shapes_must_be_said(arguments):
 def test_the_shapes_must_be_those_of_the_environment():
     with pytest.raises(ValueError, match="the observation of CartPole has the shape"):
         PPO.init(jax.random.key(0), obs_shape=(3,), env=ksim.CartPole())
+
+
+def test_the_options_of_a_task_are_others():
+    init = inspect.unwrap(PPO.init)  # without the type checker of the tests
+    with pytest.raises(
+        TypeError, match=r"config must be a ksim\.algorithms\.ppo\.PPOConfig, found"
+    ):
+        init(jax.random.key(0), env=CartPole(), config=ksim.PPOConfig())
