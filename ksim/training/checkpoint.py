@@ -149,7 +149,7 @@ def list_checkpoints(directory: Path) -> list[Path]:
     """
     if not directory.is_dir():
         return []
-    return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=_step_in_name)
+    return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=step_of)
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
@@ -220,7 +220,7 @@ def set_aside_later_checkpoints(directory: Path, step: int) -> list[Path]:
     """
     moved = []
     for path in list_checkpoints(directory):
-        if _step_in_name(path) > step:
+        if step_of(path) > step:
             number = len(list(directory.glob(f"{path.name}.superseded_*")))
             moved.append(path.rename(path.with_name(f"{path.name}.superseded_{number}")))
     return moved
@@ -230,7 +230,8 @@ def _is_named_checkpoint(path: Path) -> bool:
     return _STEP_PATTERN.fullmatch(path.name) is not None and (path / MANIFEST_NAME).is_file()
 
 
-def _step_in_name(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, given its path."""
     return int(path.name.removeprefix("step_"))
 
 

@@ -33,7 +33,7 @@ class LoopSettings:
       save_every_n_seconds: seconds from one checkpoint to the next; `None` for none.
       keep_checkpoints: how many of the newest are kept.
       eval_every_n_steps: iterations from one evaluation to the next; `None` for the last only.
-      eval_length_seconds: length of an evaluation, simulated s.
+      eval_length_seconds: length of an evaluation, simulated s; `None` for no evaluation.
       metadata: what is stored with every checkpoint; JSON data.
     """
 
@@ -43,7 +43,7 @@ class LoopSettings:
     save_every_n_seconds: float | None
     keep_checkpoints: int
     eval_every_n_steps: int | None
-    eval_length_seconds: float
+    eval_length_seconds: float | None
     metadata: dict[str, Any]
 
 
@@ -63,10 +63,11 @@ class TrainingLoop:
         self,
         program: Program,
         settings: LoopSettings,
-        run_directory: RunDirectory,
+        run_directory: RunDirectory | None,
         loggers: list[MetricsLogger],
         status: RunStatus,
     ) -> None:
+        """Prepares the loop; without a run directory it saves nothing."""
         self._program = program
         self._settings = settings
         self._directory = run_directory
@@ -153,6 +154,8 @@ class TrainingLoop:
         }
 
     def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
+        if self._settings.eval_length_seconds is None:
+            return {}
         with self._status.phase("evaluating the policy"):
             episodes = run_episodes(
                 self._program,
@@ -172,6 +175,8 @@ class TrainingLoop:
 
     def _save(self, state: RunState) -> None:
         """Saves both pytrees in the global layout, then removes what is too old."""
+        if self._directory is None:
+            return
         partitioner = self._program.partitioner
         whole = {
             "train": partitioner.unreplicate_state(state.train_state),

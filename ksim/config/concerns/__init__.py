@@ -1,6 +1,7 @@
 """The options of ksim, one small base class for each concern."""
 
 from ksim.config.concerns.devices import (
+    COMPRESSIONS,
     PARTITIONERS,
     SYNC_MODES,
     DevicesConfig,
@@ -9,12 +10,18 @@ from ksim.config.concerns.devices import (
 )
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
-from ksim.config.concerns.ppo import SCHEDULES, TIMED_SCHEDULES, LearningConfig
+from ksim.config.concerns.ppo import (
+    SCHEDULES,
+    TIMED_SCHEDULES,
+    LearningConfig,
+    PolicyUpdateConfig,
+)
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 from ksim.config.concerns.video import VideoConfig
 
 __all__ = [
+    "COMPRESSIONS",
     "PARTITIONERS",
     "RUN_MODES",
     "SCHEDULES",
@@ -25,6 +32,7 @@ __all__ = [
     "LearningConfig",
     "NetworkConfig",
     "PhysicsConfig",
+    "PolicyUpdateConfig",
     "RolloutConfig",
     "RunConfig",
     "TrainingConfig",
