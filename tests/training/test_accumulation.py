@@ -19,7 +19,7 @@ class GradientDescentTask(CartPoleTask):
 
 def after_iterations(num_iterations=3, task_class=CartPoleTask, **changes):
     """The learner and the metrics of each iteration."""
-    program = task_class(small_config(**({"learning_rate": 1e-3} | changes))).build()
+    program = task_class(small_config(**changes)).build()
     states = list(iterate(program, compiled_program(program), num_iterations))
     learner = program.partitioner.unreplicate_state(states[-1][0].learner)
     return numbers(learner), [metrics for _, metrics in states]
