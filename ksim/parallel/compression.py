@@ -116,9 +116,9 @@ class Compression:
     ) -> tuple[Float[Array, "n BLOCK"], Float[Array, "n BLOCK"]]:
         """Returns the mean over devices, and what this device's roundings have taken from it."""
         num_devices = lax.psum(1, axis_name)
-        num_blocks = blocks.shape[0]
-        blocks_each = math.ceil(num_blocks / num_devices)
-        padded = jnp.pad(blocks, ((0, num_devices * blocks_each - num_blocks), (0, 0)))
+        size = blocks.shape[0]
+        blocks_each = math.ceil(size / num_devices)
+        padded = jnp.pad(blocks, ((0, num_devices * blocks_each - size), (0, 0)))
         parts = padded.reshape(num_devices, blocks_each, BLOCK)  # one for each device
 
         wire, scales = self._encode(parts)
@@ -133,7 +133,7 @@ class Compression:
         own_error = num_devices * (own_mean - self._decode(wire, scales))
         errors = errors.at[lax.axis_index(axis_name)].add(own_error)
         mean = self._decode(lax.all_gather(wire, axis_name), lax.all_gather(scales, axis_name))
-        return mean.reshape(-1, BLOCK)[:num_blocks], errors.reshape(-1, BLOCK)[:num_blocks]
+        return mean.reshape(-1, BLOCK)[:size], errors.reshape(-1, BLOCK)[:size]
 
     def _encode(self, blocks: Float[Array, "... BLOCK"]) -> tuple[Array, Float[Array, "... 1"]]:
         largest = jnp.max(jnp.abs(blocks), axis=-1, keepdims=True)
