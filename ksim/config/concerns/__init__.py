@@ -4,6 +4,11 @@ from ksim.config.concerns.devices import DevicesConfig, check_divides
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
 from ksim.config.concerns.ppo import SCHEDULES, LearningConfig
+from ksim.config.concerns.processes import (
+    ProcessesConfig,
+    check_process_id,
+    split_address,
+)
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 
@@ -15,9 +20,12 @@ __all__ = [
     "LearningConfig",
     "NetworkConfig",
     "PhysicsConfig",
+    "ProcessesConfig",
     "RolloutConfig",
     "RunConfig",
     "TrainingConfig",
     "check_divides",
+    "check_process_id",
     "count_substeps",
+    "split_address",
 ]
