@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         EnvState,
         Policy,
         Trajectory,
+        clip_by_global_norm,
     )
     from ksim.task import (
         DistributedPPOConfig,
@@ -260,6 +261,7 @@ __all__ = [
     "VerticalVelocityReward",
     "activation_sharding_constraint",
     "asset_path",
+    "clip_by_global_norm",
     "data_sharding",
     "default_model",
     "fsdp_sharding",
@@ -333,6 +335,7 @@ _MODULES = {
         "EnvState",
         "Policy",
         "Trajectory",
+        "clip_by_global_norm",
     ),
     "ksim.task": (
         "DistributedPPOConfig",

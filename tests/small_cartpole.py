@@ -73,7 +73,7 @@ def initial_states(program: Program, seed: int = 0) -> tuple[Any, Any]:
     """The train state and the environments of a new run, in the partitioner's layout."""
     partitioner = program.partitioner
     return (
-        partitioner.replicate_state(program.initial_train_state(seed)),
+        program.place_train_state(program.initial_train_state(seed)),
         partitioner.shard_environments(program.new_environments(seed)),
     )
 

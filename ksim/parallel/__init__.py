@@ -34,6 +34,7 @@ from ksim.parallel.shards import (
     are_copies_identical,
     gather_shards,
     has_shards,
+    split_axis,
 )
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
@@ -67,6 +68,7 @@ __all__ = [
     "select_devices",
     "set_mesh",
     "shard_pytree",
+    "split_axis",
     "split_key_across_devices",
     "sum_over_devices",
     "unreplicate",

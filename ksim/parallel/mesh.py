@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 
 from ksim.config import ConfigError
+from ksim.config.concerns import check_fsdp_divides
 
 BATCH_AXIS = "batch"
 """Devices along it hold the same parameters and different data."""
@@ -53,30 +54,10 @@ def mesh_of(
     Raises:
       ConfigError: if the devices do not split evenly.
     """
-    check_fsdp_devices(num_fsdp_devices, len(devices), "num_fsdp_devices")
+    check_fsdp_divides(num_fsdp_devices, len(devices), "num_fsdp_devices")
     grid = np.array(devices).reshape(-1, num_fsdp_devices)
     # Explicit axes, the default of jax.make_mesh, would put shardings into the types of arrays.
     return Mesh(grid, (batch_axis, FSDP_AXIS), axis_types=(AxisType.Auto, AxisType.Auto))
-
-
-def check_fsdp_devices(num_fsdp_devices: int, num_devices: int, name: str) -> None:
-    """Checks that devices split evenly into groups that share parameters.
-
-    Args:
-      num_fsdp_devices: devices in a group.
-      num_devices: devices in all.
-      name: the option or argument that sets the size of a group.
-
-    Raises:
-      ConfigError: if they do not; it names the sizes that would do.
-    """
-    if num_fsdp_devices < 1 or num_devices % num_fsdp_devices:
-        sizes = [size for size in range(1, num_devices + 1) if num_devices % size == 0]
-        raise ConfigError(
-            f"{name}={num_fsdp_devices} must divide the number of devices ({num_devices})."
-            f" Write {name}={max(s for s in sizes if s <= max(num_fsdp_devices, 1))}; possible"
-            f" are {', '.join(map(str, sizes))}."
-        )
 
 
 @contextlib.contextmanager

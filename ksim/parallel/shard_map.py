@@ -9,8 +9,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ksim.config import ConfigError
+from ksim.config.concerns import check_fsdp_divides
 from ksim.parallel.host import map_key_data
-from ksim.parallel.mesh import BATCH_AXIS, FSDP_AXIS, check_fsdp_devices, mesh_of
+from ksim.parallel.mesh import BATCH_AXIS, FSDP_AXIS, mesh_of
 from ksim.parallel.partitioner import Partitioner, Placement, Tree
 from ksim.parallel.shardings import fsdp_specs
 
@@ -47,7 +48,7 @@ class ShardMap(Partitioner):
                 " Write pmap_axis_name=device."
             )
         super().__init__(devices, (axis_name, FSDP_AXIS))
-        check_fsdp_devices(fsdp_devices, len(self.devices), "fsdp_devices")
+        check_fsdp_divides(fsdp_devices, len(self.devices))
         self._fsdp_devices = fsdp_devices
         self._fsdp_min_size_mbytes = fsdp_min_size_mbytes
         self.mesh = mesh_of(self.devices, fsdp_devices, axis_name)

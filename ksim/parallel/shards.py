@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
@@ -63,6 +64,8 @@ class ParameterShards:
         Args:
           tree: like the parameters; leaves may be missing, as in `optax.masked`.
         """
+        if self.axis_name is None:
+            return optax.tree.norm(tree)
         spec_at = dict(jax.tree_util.tree_leaves_with_path(self.specs))
         whole, split = jnp.float32(0), jnp.float32(0)
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -71,9 +74,7 @@ class ParameterShards:
                 split += square
             else:
                 whole += square
-        if self.axis_name is not None:
-            split = lax.psum(split, self.axis_name)
-        return jnp.sqrt(whole + split)
+        return jnp.sqrt(whole + lax.psum(split, self.axis_name))
 
 
 def split_axis(spec: PartitionSpec) -> int | None:

@@ -6,32 +6,47 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
+from ksim.config.concerns import SYNC_MODES
+from ksim.parallel.collectives import AxisName, replica_drift
+from ksim.parallel.shards import ParameterShards
 
 
 @dataclasses.dataclass(frozen=True)
 class Synchronisation:
-    """Local SGD with a period.
+    """Every device follows the same gradient; on every update, or now and then.
 
     Gradients are averaged over the devices on every `period`-th update of an iteration and on its
-    last one; in between each device follows its own gradient. With a period above 1 a
-    synchronising update averages the parameters and the optimizer state too, so that replicas are
-    identical after it; with a period of 1 they never differ.
+    last one. In between:
+
+    - `local_sgd`: each device follows its own gradient. With a period above 1 a synchronising
+      update averages the parameters and the optimizer state too, so that replicas are identical
+      after it; with a period of 1 they never differ.
+    - `accumulate`: nobody moves. Each device sums its gradients, and a synchronising update takes
+      one optimizer step with their mean over updates and devices. Replicas never differ.
+
+    Devices that share parameters (`shards`) act as one device: they average their gradients on
+    every update, whatever the period.
 
     Attributes:
-      axis_name: the device axis.
+      axis_name: the device axis, or all axes of a grid of devices.
       period: updates from one synchronisation to the next, at least 1.
-      average_gradients: replaces the averaging of gradients; `None` is `jax.lax.pmean`.
+      average_gradients: replaces the averaging of gradients over replicas; `None` is
+        `jax.lax.pmean`.
+      mode: one of `SYNC_MODES`.
+      shards: how the devices of a group share parameters.
 
     Reference:
       Stich 2019, "Local SGD converges fast and communicates little", arXiv:1805.09767.
     """
 
-    axis_name: str
+    axis_name: AxisName
     period: int = 1
     average_gradients: Callable[[Any], Any] | None = None
+    mode: str = "local_sgd"
+    shards: ParameterShards = dataclasses.field(default_factory=ParameterShards)
 
     def __post_init__(self) -> None:
         if self.period < 1:
@@ -39,11 +54,30 @@ class Synchronisation:
                 f"grad_sync_period must be at least 1 (1 averages gradients on every update),"
                 f" found {self.period}."
             )
+        if self.mode not in SYNC_MODES:
+            raise ConfigError(f"sync_mode must be one of {', '.join(SYNC_MODES)}, not {self.mode}.")
 
     @property
     def is_every_update(self) -> bool:
-        """Whether replicas agree after every update, so that none can drift."""
+        """Whether every update synchronises."""
         return self.period == 1
+
+    @property
+    def is_accumulating(self) -> bool:
+        """Whether updates that do not synchronise only sum gradients."""
+        return self.mode == "accumulate" and not self.is_every_update
+
+    @property
+    def may_drift(self) -> bool:
+        """Whether replicas differ between two synchronisations."""
+        return not self.is_every_update and not self.is_accumulating
+
+    @property
+    def replica_axis_name(self) -> AxisName:
+        """The axes over the devices that hold the same parameters."""
+        if self.shards.axis_name is None or isinstance(self.axis_name, str):
+            return self.axis_name
+        return tuple(name for name in self.axis_name if name != self.shards.axis_name)
 
     def schedule(self, num_updates: int) -> Bool[Array, "num_updates"]:
         """Returns which of the updates of an iteration synchronise; the last one always does."""
@@ -51,7 +85,14 @@ class Synchronisation:
         return (update % self.period == 0) | (update == num_updates)
 
     def gradients(self, gradients: Any) -> Any:
-        """Returns gradients averaged over the devices, or what the replacement makes of them."""
+        """Returns gradients averaged over replicas, or what the replacement makes of them."""
         if self.average_gradients is not None:
             return self.average_gradients(gradients)
-        return lax.pmean(gradients, self.axis_name)
+        return lax.pmean(gradients, self.replica_axis_name)
+
+    def drift(self, parameters: Any) -> Float[Array, ""]:
+        """Returns the largest difference between two replicas of any parameter."""
+        drift = replica_drift(parameters, self.replica_axis_name)
+        if self.shards.axis_name is None:
+            return drift
+        return lax.pmax(drift, self.shards.axis_name)

@@ -3,7 +3,9 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import jax
 from flax import struct
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from ksim.nn import Model, RunningMoments
@@ -32,6 +34,16 @@ class Algorithm(ABC):
     def init(self, model: Model) -> Learner:
         """Returns the learner at the start of a run."""
 
+    def specs(self, learner: Learner) -> Learner:
+        """Returns how a learner lies between updates: a `PartitionSpec` in place of each leaf.
+
+        Replicated by default. `update` is given, and returns, what a device has of it.
+
+        Args:
+          learner: the whole learner; arrays or `jax.ShapeDtypeStruct`.
+        """
+        return jax.tree.map(lambda _: PartitionSpec(), learner)
+
     @abstractmethod
     def update(
         self,
@@ -44,12 +56,14 @@ class Algorithm(ABC):
         """Learns from this device's part of a trajectory, together with the other devices.
 
         Args:
-          learner: as the last iteration left it, identical on every device.
+          learner: as the last iteration left it, identical on every device but for the leaves that
+            `specs` splits.
           trajectory: `[T, num_envs, ...]` of this device.
           normalizer: of the observations, as it was while the policy acted.
           iteration: iterations finished so far.
           key: the key of this iteration, the same on every device.
 
         Returns:
-          The learner, identical on every device again, and metrics over all devices.
+          The learner, identical again on devices that hold the same of it, and metrics over all
+          devices.
         """

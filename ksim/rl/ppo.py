@@ -16,12 +16,16 @@ from ksim.parallel import (
     average_replicas,
     environment_keys,
     mean_over_devices,
-    replica_drift,
 )
 from ksim.rl.algorithm import Algorithm, Learner
 from ksim.rl.gae import generalized_advantages
 from ksim.rl.learning_rate import LearningRateSchedule
 from ksim.rl.minibatches import minibatch_members
+from ksim.rl.optimizers import (
+    check_optimizer_takes_shards,
+    optimizer_state_specs,
+    optimizer_update,
+)
 from ksim.rl.policy import normalize
 from ksim.rl.ppo_loss import PPOCoefficients, PPOSamples, ppo_loss
 from ksim.rl.trajectory import Trajectory
@@ -68,6 +72,31 @@ class Batch:
         )
 
 
+@struct.dataclass
+class Pending:
+    """Gradients that wait for the optimizer.
+
+    Attributes:
+      total: their sum, like the parameters.
+      count: `[]` how many.
+    """
+
+    total: Any
+    count: Float[Array, ""]
+
+    def add(self, gradients: Any) -> "Pending":
+        """Returns the sum with these gradients."""
+        return Pending(jax.tree.map(jnp.add, self.total, gradients), self.count + 1)
+
+    def mean(self) -> Any:
+        """Returns the mean of the gradients."""
+        return jax.tree.map(lambda leaf: leaf / self.count.astype(leaf.dtype), self.total)
+
+    def emptied(self) -> "Pending":
+        """Returns no gradients."""
+        return jax.tree.map(jnp.zeros_like, self)
+
+
 @dataclasses.dataclass(frozen=True)
 class PPO(Algorithm):
     """Clipped PPO whose devices agree as `synchronisation` says.
@@ -95,6 +124,23 @@ class PPO(Algorithm):
     num_passes: int
     has_normalized_advantages: bool = True
 
+    def __post_init__(self) -> None:
+        check_optimizer_takes_shards(self.optimizer, self.synchronisation.shards)
+
+    def specs(self, learner: Learner) -> Learner:
+        """See `Algorithm.specs`: large parameters are split, and their optimizer state."""
+        everywhere = super().specs(learner)
+        shards = self.synchronisation.shards
+        if shards.axis_name is None:
+            return everywhere
+        return dataclasses.replace(
+            everywhere,
+            model=shards.specs,
+            optimizer_state=optimizer_state_specs(
+                learner.optimizer_state, learner.model, shards.specs
+            ),
+        )
+
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""
         return Learner(
@@ -119,21 +165,33 @@ class PPO(Algorithm):
         scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
         learner = dataclasses.replace(learner, learning_rate_scale=scale)
 
-        def one_update(learner: Learner, inputs: tuple[Array, Array, Array]) -> tuple[Any, Metrics]:
+        def one_update(state: tuple[Learner, Any], inputs: tuple[Array, Array, Array]) -> Any:
+            learner, pending = state
             index, members, is_synchronising = inputs
             update_key = jax.random.fold_in(entropy_key, index)
-            return self._step(learner, batch.select(members), is_synchronising, update_key)
+            gradients, metrics = self._gradients(learner, batch.select(members), update_key)
+            if pending is None:
+                learner, metrics = self._step(learner, gradients, metrics, is_synchronising)
+                return (learner, None), metrics
+            pending = pending.add(gradients)
+            learner, pending, metrics = lax.cond(
+                is_synchronising, self._release, self._hold, learner, pending, metrics
+            )
+            return (learner, pending), metrics
 
-        learner, metrics = lax.scan(
+        pending = None
+        if self.synchronisation.is_accumulating:
+            pending = Pending(learner.model, jnp.float32(0)).emptied()
+        (learner, _), metrics = lax.scan(
             one_update,
-            learner,
+            (learner, pending),
             (jnp.arange(num_updates), members, self.synchronisation.schedule(num_updates)),
         )
         drift = jnp.max(metrics.pop("device/replica_drift"))
         metrics = jax.tree.map(jnp.mean, metrics)
         metrics = mean_over_devices(metrics | batch_metrics, self.synchronisation.axis_name)
-        if self.synchronisation.is_every_update:
-            drift = replica_drift(learner.model, self.synchronisation.axis_name)
+        if not self.synchronisation.may_drift:
+            drift = self.synchronisation.drift(learner.model)
         return learner, metrics | {
             "device/replica_drift": drift,
             "policy/learning_rate_scale": learner.learning_rate_scale,
@@ -204,22 +262,33 @@ class PPO(Algorithm):
         log_prob = distribution.log_prob(minibatch.latent)
         return ppo_loss(log_prob, value, entropy, minibatch.samples, self.coefficients)
 
+    def _gradients(
+        self, learner: Learner, minibatch: Batch, key: Key[Array, ""]
+    ) -> tuple[Any, Metrics]:
+        """Differentiates the local loss; the only average is that of devices that act as one."""
+        shards = self.synchronisation.shards
+
+        def loss(model: Model) -> tuple[Float[Array, ""], Metrics]:
+            return self.loss(shards.gather(model), minibatch, key)
+
+        gradients, metrics = jax.grad(loss, has_aux=True)(learner.model)
+        return shards.average(gradients), metrics
+
     def _step(
         self,
         learner: Learner,
-        minibatch: Batch,
-        is_synchronising: Bool[Array, ""],
-        key: Key[Array, ""],
+        gradients: Any,
+        metrics: Metrics,
+        is_synchronising: Bool[Array, ""] | bool,
     ) -> tuple[Learner, Metrics]:
-        """One optimizer step. The local loss is differentiated, then gradients are averaged."""
-        gradient = jax.grad(self.loss, has_aux=True)
-        gradients, metrics = gradient(learner.model, minibatch, key)
+        """Takes one optimizer step, with the average of the gradients if it synchronises."""
         gradients, kl = self._where_synchronising(
             is_synchronising, self._agree_on_gradients, (gradients, metrics["policy/kl"])
         )
         scale = learner.learning_rate_scale
-        steps, optimizer_state = self.optimizer.update(
-            gradients, learner.optimizer_state, learner.model
+        shards = self.synchronisation.shards
+        steps, optimizer_state = optimizer_update(
+            self.optimizer, shards, gradients, learner.optimizer_state, learner.model
         )
         model = optax.apply_updates(learner.model, jax.tree.map(lambda step: scale * step, steps))
         adapted = self.learning_rate.after_update(scale, kl)
@@ -229,17 +298,37 @@ class PPO(Algorithm):
             # Devices agree on the divergence only when they synchronise.
             learning_rate_scale=jnp.where(is_synchronising, adapted, scale),
         )
-        metrics["policy/gradient_norm"] = optax.tree.norm(gradients)
-        if self.synchronisation.is_every_update:
-            return learner, metrics | {"device/replica_drift": jnp.float32(0)}
+        metrics = self._with_norm(metrics, gradients)
+        if not self.synchronisation.may_drift:
+            return learner, metrics
         learner, drift = self._where_synchronising(
             is_synchronising, self._agree_on_parameters, (learner, jnp.float32(0))
         )
         return learner, metrics | {"device/replica_drift": drift}
 
-    def _where_synchronising(self, is_synchronising: Array, agree: Any, operand: Any) -> Any:
+    def _release(
+        self, learner: Learner, pending: Pending, metrics: Metrics
+    ) -> tuple[Learner, Pending, Metrics]:
+        """Takes one step with the mean of all gradients that have waited."""
+        learner, metrics = self._step(learner, pending.mean(), metrics, True)
+        return learner, pending.emptied(), metrics
+
+    def _hold(
+        self, learner: Learner, pending: Pending, metrics: Metrics
+    ) -> tuple[Learner, Pending, Metrics]:
+        return learner, pending, self._with_norm(metrics, pending.mean())
+
+    def _with_norm(self, metrics: Metrics, gradients: Any) -> Metrics:
+        return metrics | {
+            "policy/gradient_norm": self.synchronisation.shards.norm(gradients),
+            "device/replica_drift": jnp.float32(0),
+        }
+
+    def _where_synchronising(
+        self, is_synchronising: Bool[Array, ""] | bool, agree: Any, operand: Any
+    ) -> Any:
         """Calls `agree` on synchronising updates only; the others communicate nothing."""
-        if self.synchronisation.is_every_update:
+        if isinstance(is_synchronising, bool) or self.synchronisation.is_every_update:
             return agree(operand)
         return lax.cond(is_synchronising, agree, lambda operand: operand, operand)
 
@@ -250,5 +339,5 @@ class PPO(Algorithm):
 
     def _agree_on_parameters(self, operand: tuple[Learner, Array]) -> tuple[Learner, Array]:
         learner, _ = operand
-        axis_name = self.synchronisation.axis_name
-        return average_replicas(learner, axis_name), replica_drift(learner.model, axis_name)
+        axis_name = self.synchronisation.replica_axis_name
+        return average_replicas(learner, axis_name), self.synchronisation.drift(learner.model)

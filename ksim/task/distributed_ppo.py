@@ -29,17 +29,27 @@ class DistributedPPOTask(DistributedRLTask[ConfigT], PPOTask[ConfigT], Generic[C
     A subclass may define `custom_gradient_sync(self, grads)`. It then replaces the averaging of
     gradients, inside the per-device program, where `jax.lax` collectives over `pmap_axis_name`
     work; it must return the same gradients on every device. (A `jax.pmap` written around it is
-    taken off, since the program is mapped already.)
+    taken off, since the program is mapped already.) With `fsdp_devices` above 1 it is given the
+    mean over a group of devices that share parameters, of large parameters one shard, and
+    `pmap_axis_name` is the axis over the groups.
     """
 
     def get_synchronisation(self) -> Synchronisation:
-        """Returns when and how devices agree, as `grad_sync_period` says."""
-        from ksim.parallel import Synchronisation
+        """Returns when and how devices agree, as `grad_sync_period` and `sync_mode` say."""
+        import jax
 
+        from ksim.parallel import ParameterShards, Synchronisation
+
+        shards = ParameterShards()
+        if self.partitioner.group_size > 1:
+            parameters = jax.eval_shape(lambda: self._get_initial_model(jax.random.key(0)))
+            shards = self.partitioner.parameter_shards(parameters)
         return Synchronisation(
             axis_name=self.partitioner.axis_name,
             period=self.config.grad_sync_period,
             average_gradients=self._custom_gradient_sync(),
+            mode=self.config.sync_mode,
+            shards=shards,
         )
 
     def _custom_gradient_sync(self) -> Callable[[Any], Any] | None:

@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ksim.config import ConfigError
-from ksim.config.concerns import DevicesConfig, ProcessesConfig, check_divides
+from ksim.config.concerns import (
+    DevicesConfig,
+    ProcessesConfig,
+    check_divides,
+    check_fsdp_divides,
+)
 from ksim.task.rl import RLConfig, RLTask
 
 if TYPE_CHECKING:
@@ -34,13 +39,14 @@ class DistributedRLConfig(ProcessesConfig, DevicesConfig, RLConfig):
             self.check_devices(self.num_devices)
 
     def check_devices(self, num_devices: int) -> None:
-        """Checks that environments and minibatches split evenly over devices.
+        """Checks that environments, minibatches and groups of devices come out even.
 
         Raises:
           ConfigError: if they do not; it says what to write instead.
         """
         check_divides("Number of environments", "num_envs", self.num_envs, num_devices)
         check_divides("Batch size", "batch_size", self.batch_size, num_devices)
+        check_fsdp_divides(self.fsdp_devices, num_devices)
 
 
 ConfigT = TypeVar("ConfigT", bound=DistributedRLConfig)
@@ -49,8 +55,9 @@ ConfigT = TypeVar("ConfigT", bound=DistributedRLConfig)
 class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     """A task whose environments are split over devices, and whose learner is on all of them.
 
-    Parameters, optimizer state and everything else of `TrainState` are replicated; environments
-    are sharded in the order of their global ids. With one device this is ordinary single-device
+    Parameters, optimizer state and everything else of `TrainState` are replicated, but for the
+    large ones that `fsdp_devices` splits; environments are sharded in the order of their global
+    ids. With one device this is ordinary single-device
     training, with the same numbers.
     """
 
@@ -71,18 +78,31 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         )
 
     def get_partitioner(self) -> Partitioner:
-        """Returns what runs the per-device program: `jax.pmap` if there are several devices."""
+        """Returns what runs the per-device program, as the option `partitioner` says.
+
+        Raises:
+          ConfigError: if `partitioner=pmap` and there are several processes.
+        """
         from ksim.parallel import Pmap, ShardMap, SingleDevice, select_devices
 
-        num_processes = self.processes.count  # before JAX starts its devices
-        axis_name = self.config.pmap_axis_name
-        devices = select_devices(self.config.num_devices)
+        config = self.config
+        num_processes = self.processes.count  # they meet before JAX starts its devices
+        axis_name = config.pmap_axis_name
+        devices = select_devices(config.num_devices)
         if len(devices) == 1:
+            check_fsdp_divides(config.fsdp_devices, 1)
             logger.warning(SINGLE_DEVICE_WARNING)
             return SingleDevice(devices[0], axis_name)
-        if num_processes > 1:
-            return ShardMap(devices, axis_name)
-        return Pmap(devices, axis_name)
+        if config.partitioner == "pmap" and num_processes > 1:
+            raise ConfigError(
+                f"partitioner=pmap runs in one process, and there are {num_processes}."
+                " Write partitioner=shard_map, or leave the option out."
+            )
+        if config.partitioner == "pmap" or (
+            config.partitioner == "auto" and config.fsdp_devices == 1 and num_processes == 1
+        ):
+            return Pmap(devices, axis_name)
+        return ShardMap(devices, axis_name, config.fsdp_devices, config.fsdp_min_size_mbytes)
 
     def check(self) -> None:
         """See `RLTask.check`; also checks that everything splits evenly over the devices."""

@@ -37,10 +37,12 @@ class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
         """
         import optax
 
+        from ksim.rl import clip_by_global_norm
+
         adam = optax.adam(self.config.learning_rate, eps=1e-5)
         if self.config.max_grad_norm is None:
             return adam
-        return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), adam)
+        return optax.chain(clip_by_global_norm(self.config.max_grad_norm), adam)
 
     def get_synchronisation(self) -> Synchronisation:
         """Returns when and how devices agree; on one device they always do."""

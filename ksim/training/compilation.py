@@ -1,6 +1,8 @@
 """Compiling the program of a run, once, where a person can see it."""
 
+import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,33 @@ def enable_compilation_cache() -> Path:
     return directory
 
 
+@dataclasses.dataclass(frozen=True)
+class GatheringRollout:
+    """A compiled rollout of a run whose large parameters lie in shards.
+
+    Whole parameters are made before the rollout, by a program of their own, and live as long as it
+    lasts: the rollout itself communicates nothing.
+
+    Attributes:
+      gather: makes whole parameters of shards.
+      rollout: acts with whole parameters.
+    """
+
+    gather: Any
+    rollout: Any
+
+    def __call__(self, train_state: Any, env_state: Any, request: Any) -> Any:
+        """Calls both."""
+        return self.rollout(with_model(train_state, self.gather), env_state, request)
+
+
+def with_model(train_state: Any, function: Callable[[Any], Any]) -> Any:
+    """Returns a train state with `function` applied to its model."""
+    learner = train_state.learner
+    learner = dataclasses.replace(learner, model=function(learner.model))
+    return dataclasses.replace(train_state, learner=learner)
+
+
 def compile_rollout(
     program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
 ) -> tuple[Any, Any]:
@@ -47,10 +76,17 @@ def compile_rollout(
     Returns:
       The compiled function, which accepts these shapes only, and the shapes that it returns.
     """
+    gather = program.gather
     with status.phase("tracing the rollout"):
+        if gather is not None:
+            gathered = gather.lower(train_state.learner.model)
+            train_state = with_model(train_state, lambda _: gathered.out_info)
         lowered = program.rollout.lower(train_state, env_state, request)
     with status.phase("compiling the rollout"):
-        return lowered.compile(compiler_options=_rollout_options()), lowered.out_info
+        rollout = lowered.compile(compiler_options=_rollout_options())
+        if gather is not None:
+            rollout = GatheringRollout(gathered.compile(), rollout)
+        return rollout, lowered.out_info
 
 
 def _rollout_options() -> dict[str, Any] | None:

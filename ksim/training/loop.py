@@ -131,7 +131,7 @@ class TrainingLoop:
             whole = restore_checkpoint(start_from, whole)
             train_state, env_state = whole["train"], whole["environments"]
         return RunState(
-            train_state=program.partitioner.replicate_state(train_state),
+            train_state=program.place_train_state(train_state),
             env_state=program.partitioner.shard_environments(env_state),
             iteration=int(train_state.iteration),
         )

@@ -9,11 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs import Environment
 from ksim.nn import Model, RunningMoments
-from ksim.parallel import Partitioner, Placement, are_replicas_identical, sum_over_devices
+from ksim.parallel import (
+    Partitioner,
+    Placement,
+    are_copies_identical,
+    gather_shards,
+    has_shards,
+    sum_over_devices,
+)
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
 from ksim.terms import Curriculum, TrainingProgress
 from ksim.training.train_state import TrainState
@@ -46,10 +54,17 @@ class RolloutRequest:
 
 
 class CompiledProgram(NamedTuple):
-    """The two compiled functions of a run, in the partitioner's layout."""
+    """The compiled functions of a run, in the partitioner's layout.
+
+    Attributes:
+      rollout: acts with whole parameters; communicates nothing.
+      update: learns.
+      gather: makes whole parameters of shards, before a rollout; `None` if all are whole.
+    """
 
     rollout: Any
     update: Any
+    gather: Any = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,21 +127,43 @@ class Program:
             key=key,
         )
 
+    @functools.cached_property
+    def state_specs(self) -> Any:
+        """How each leaf of the train state lies between updates, decided from its shape."""
+        shapes = jax.eval_shape(lambda: self.initial_train_state(0))
+        everywhere = jax.tree.map(lambda _: PartitionSpec(), shapes)
+        return dataclasses.replace(everywhere, learner=self.algorithm.specs(shapes.learner))
+
+    def place_train_state(self, train_state: TrainState) -> Any:
+        """Puts a whole train state onto the devices, in the partitioner's layout."""
+        return self.partitioner.place_state(train_state, self.state_specs)
+
     def partitioned(self) -> CompiledProgram:
         """Returns the per-device program for all devices, not yet compiled."""
+        specs = self.state_specs
+        model_specs = specs.learner.model
+        whole_model = jax.tree.map(lambda _: PartitionSpec(), model_specs)
+        acting = dataclasses.replace(
+            specs, learner=dataclasses.replace(specs.learner, model=whole_model)
+        )
         rollout = self.partitioner.partition(
             self.rollout_on_device,
-            inputs=(REPLICATED, SHARDED, REPLICATED),
+            inputs=(acting, SHARDED, REPLICATED),
             outputs=(SHARDED, SHARDED, SHARDED),
             donate=(1,),
         )
         update = self.partitioner.partition(
             self.update_on_device,
-            inputs=(REPLICATED, SHARDED, SHARDED),
-            outputs=(REPLICATED, REPLICATED),
+            inputs=(specs, SHARDED, SHARDED),
+            outputs=(specs, REPLICATED),
             donate=(0,),
         )
-        return CompiledProgram(rollout, update)
+        if not has_shards(model_specs):
+            return CompiledProgram(rollout, update)
+        gather = self.partitioner.partition(
+            lambda model: gather_shards(model, model_specs), (model_specs,), whole_model
+        )
+        return CompiledProgram(rollout, update, gather)
 
     def rollout_on_device(
         self, train_state: TrainState, env_state: EnvState, request: RolloutRequest
@@ -169,7 +206,7 @@ class Program:
         )
         return train_state, metrics | {
             "curriculum/level": level,
-            "device/is_identical": are_replicas_identical(train_state, axis_name),
+            "device/is_identical": are_copies_identical(train_state, self.state_specs, axis_name),
         }
 
     def _progress(

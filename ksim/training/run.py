@@ -179,9 +179,8 @@ def evaluate_checkpoint(program: Program, config: TrainingConfig) -> Metrics:
     train_state, path = load_train_state(program, config)
     if config.is_compilation_cached:
         enable_compilation_cache()
-    partitioner = program.partitioner
     with RunStatus(is_shown=current_processes().is_main) as status:
-        state = partitioner.replicate_state(train_state)
+        state = program.place_train_state(train_state)
         rollout, _ = compile_rollout(
             program.partitioned(),
             state,

@@ -1,6 +1,12 @@
 """The options of ksim, one small base class for each concern."""
 
-from ksim.config.concerns.devices import DevicesConfig, check_divides
+from ksim.config.concerns.devices import (
+    PARTITIONERS,
+    SYNC_MODES,
+    DevicesConfig,
+    check_divides,
+    check_fsdp_divides,
+)
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
 from ksim.config.concerns.ppo import SCHEDULES, LearningConfig
@@ -13,8 +19,10 @@ from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 
 __all__ = [
+    "PARTITIONERS",
     "RUN_MODES",
     "SCHEDULES",
+    "SYNC_MODES",
     "DevicesConfig",
     "EvaluationConfig",
     "LearningConfig",
@@ -25,6 +33,7 @@ __all__ = [
     "RunConfig",
     "TrainingConfig",
     "check_divides",
+    "check_fsdp_divides",
     "check_process_id",
     "count_substeps",
     "split_address",
