@@ -121,6 +121,8 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
                     TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
                 )
             ]
+        else:
+            print(_introduction_of_other(processes), flush=True)
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
         with status, GracefulStop(status.message) as stop:
             status.message(_introduction(program, config, run_directory.path, start_from))
@@ -286,6 +288,11 @@ def _introduction(
     is_auto = getattr(config, "engine", None) == "auto"
     reason = f" (engine=auto, and the devices are a {devices[0].platform})" if is_auto else ""
     return f"{text} Physics: {engine.description}{reason}."
+
+
+def _introduction_of_other(processes: ProcessGroup) -> str:
+    me = str(processes.peers[processes.index])
+    return f"{me[0].upper()}{me[1:]} takes part; process 0 shows and writes the run."
 
 
 def _conclusion(iteration: int, stopped_by: str | None, path: Path, metrics: Metrics) -> str:
