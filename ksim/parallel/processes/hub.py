@@ -31,20 +31,15 @@ def listen(host: str, port: int) -> socket.socket:
       ConfigError: if this machine does not have the address, or the port is taken.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listening = socket.socket(family, kind, protocol)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
         raise ConfigError(
             f"Process 0 cannot listen on {host}, port {port}: {error.strerror or error}."
             " coordinator_address must name the machine of process 0 and a free port; if process 0"
             " knows itself by another address, write coordinator_bind_address=<that address>."
         ) from error
-    listening.listen(1024)
-    return listening
 
 
 @dataclass
@@ -94,7 +89,15 @@ class Hub:
         self._has_started = self._has_ended = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(listening, selectors.EVENT_READ)
-        threading.Thread(target=self._serve, name="ksim hub", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="ksim hub", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops to serve, whoever is still there."""
+        self._has_ended = True
+        self._thread.join()
+        for wire in (*self._strangers, *(member.wire for member in self._members.values())):
+            wire.close()
 
     def _serve(self) -> None:
         start = last_beat = last_look = time.monotonic()
@@ -118,7 +121,9 @@ class Hub:
             self._has_ended |= self._has_started and all(
                 member.has_left for member in self._members.values()
             )
+        # The connections stay: closing one could take back what was sent through it last.
         self._listening.close()
+        self._selector.close()
 
     # Those who come.
 

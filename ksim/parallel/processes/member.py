@@ -71,7 +71,11 @@ def connect(
                     f" reach {host}, port {port}? startup_timeout_seconds sets the time."
                 )
         raise ConnectionLostError("it does not speak ksim's language")
+    except (ConfigError, ProcessesError):
+        wire.close()
+        raise
     except ConnectionLostError as error:
+        wire.close()
         raise ProcessesError(
             f"Process {index} reached {host}, port {port}, but not process 0 of this run: {error}."
             " Is the coordinator_address right, and does process 0 still run?"
@@ -99,8 +103,9 @@ class Member(ProcessGroup):
         self._news = threading.Condition()
         self._values: dict[str, list[Any]] = {}
         self._loss: str | None = None
-        self._is_failing = self._has_left = False
-        threading.Thread(target=self._watch, name="ksim watch", daemon=True).start()
+        self._is_failing = self._is_leaving = self._has_left = False
+        self._thread = threading.Thread(target=self._watch, name="ksim watch", daemon=True)
+        self._thread.start()
 
     @property
     def own_host(self) -> str:
@@ -141,17 +146,26 @@ class Member(ProcessGroup):
 
     def leave(self) -> None:
         """See `ProcessGroup.leave`."""
-        self._has_left = True
+        self._is_leaving = True  # from now on nobody is missed
         with contextlib.suppress(ConnectionLostError):
             self._wire.send({"bye": True})
+        self._has_left = True
+
+    def close(self) -> None:
+        """Leaves, and waits until the watch has ended."""
+        self.leave()
+        self._thread.join()
 
     # The watching thread.
 
     def _watch(self) -> None:
+        with contextlib.closing(self._wire), selectors.DefaultSelector() as selector:
+            selector.register(self._wire, selectors.EVENT_READ)
+            self._watch_with(selector)
+
+    def _watch_with(self, selector: selectors.BaseSelector) -> None:
         interval = beat_interval(self._heartbeat_timeout)
         last_heard = last_look = time.monotonic()
-        selector = selectors.DefaultSelector()
-        selector.register(self._wire, selectors.EVENT_READ)
         last_beat = 0.0
         while not self._has_left and self._loss is None:
             try:
@@ -166,8 +180,7 @@ class Member(ProcessGroup):
                     last_beat = now
                     self._wire.send({"beat": True})
             except ConnectionLostError as error:
-                if not self._has_left:
-                    self._lose(0, f"is gone: {error}")
+                self._lose(0, f"is gone: {error}")
                 return
             if now - last_look > self._heartbeat_timeout / 2:
                 last_heard = now
@@ -187,7 +200,7 @@ class Member(ProcessGroup):
 
     def _lose(self, index: int, reason: str) -> None:
         with self._news:
-            if self._has_left or self._loss is not None:
+            if self._is_leaving or self._loss is not None:
                 return
             who = str(self.peers[index])
             self._loss = f"{who[0].upper()}{who[1:]} {reason}."
