@@ -121,7 +121,8 @@ def test_other_code_does_not_start(variables, tmp_path):
 
     copy = tmp_path / "other"
     shutil.copytree(Path(ksim.__file__).parent, copy / "ksim")
-    (copy / "ksim" / "rl" / "gae.py").open("a").write("# changed\n")
+    changed = copy / "ksim" / "rl" / "gae.py"
+    changed.write_text(changed.read_text() + "# changed\n")
     address = free_loopback_address()
     paths = [variables["PYTHONPATH"], f"{copy}:{variables['PYTHONPATH']}"]
     processes = [

@@ -35,14 +35,14 @@ class ProcessGroup(ABC):
     @property
     def peers_on_my_cores(self) -> tuple[Peer, ...]:
         """The processes, this one among them, that share its machine and its processor cores."""
-        me = self.peers[self.index]
-        return tuple(p for p in self.peers if (p.host, p.cores) == (me.host, me.cores))
+        cores = self.peers[self.index].cores
+        return tuple(peer for peer in self.peers_on_my_host if peer.cores == cores)
 
     @property
     def peers_on_my_host(self) -> tuple[Peer, ...]:
         """The processes, this one among them, that share its machine."""
-        host = self.peers[self.index].host
-        return tuple(peer for peer in self.peers if peer.host == host)
+        me = self.peers[self.index]
+        return tuple(p for p in self.peers if (p.host, p.boot) == (me.host, me.boot))
 
     @abstractmethod
     def exchange(self, tag: str, value: Any, timeout_seconds: float | None = None) -> list[Any]:

@@ -3,6 +3,7 @@
 import os
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -12,12 +13,14 @@ class Peer:
     Attributes:
       index: its number, from 0.
       host: the name of its machine.
+      boot: what tells machines of the same name apart; empty if the system does not say.
       pid: its number there.
       cores: the processor cores that it may use, in order.
     """
 
     index: int
     host: str = field(default_factory=socket.gethostname)
+    boot: str = field(default_factory=lambda: _boot_id())
     pid: int = field(default_factory=os.getpid)
     cores: tuple[int, ...] = field(default_factory=lambda: _usable_cores())
 
@@ -32,10 +35,20 @@ def peer_from(message: object) -> Peer:
       ValueError: if it describes none.
     """
     match message:
-        case {"index": int(index), "host": str(host), "pid": int(pid), "cores": list(cores)}:
-            if all(isinstance(core, int) for core in cores):
-                return Peer(index, host[:255], pid, tuple(cores))
+        case {
+            "index": int(index),
+            "host": str(host),
+            "boot": str(boot),
+            "pid": int(pid),
+            "cores": list(cores),
+        } if all(isinstance(core, int) for core in cores):
+            return Peer(index, host[:255], boot, pid, tuple(cores))
     raise ValueError("not the description of a process")
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
 
 
 def _usable_cores() -> tuple[int, ...]:
