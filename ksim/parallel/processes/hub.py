@@ -257,9 +257,9 @@ class Hub:
             del self._members[member.peer.index]
 
     def _lose(self, lost: _Member, reason: str) -> None:
-        """Tells all; a run goes on with all of its processes or not at all."""
-        for member in self._members.values():
-            if not member.has_left:  # the lost one may hear it yet
+        """Tells all, the lost one last; a run goes on with all of its processes or not at all."""
+        for member in sorted(self._members.values(), key=lambda member: member is lost):
+            if not member.has_left:
                 with contextlib.suppress(ConnectionLostError):
                     member.wire.send({"lost": lost.peer.index, "reason": reason})
         self._has_ended = True

@@ -143,6 +143,8 @@ class Member(ProcessGroup):
         text = f"{type(error).__name__}: {error}".split("\n", 1)[0]
         with contextlib.suppress(ConnectionLostError):
             self._wire.send({"failed": text[:500]})
+        with self._news:  # the hub may live in this process, and end with it: all must have heard
+            self._news.wait_for(lambda: self._loss is not None, _SECONDS_TO_HEAR_WHO_WAS_LOST)
 
     def leave(self) -> None:
         """See `ProcessGroup.leave`."""
