@@ -62,6 +62,29 @@ OPTIONS = {
     "no iterations": (["max_steps=-1"], "max_steps=-1: must be at least 1."),
     "no devices": (["num_devices=0"], "num_devices=0: must be at least 1."),
     "grad_sync_period below 1": (["grad_sync_period=0"], "grad_sync_period=0: must be at least 1."),
+    "groups that do not come out even": (
+        ["num_envs=12", "batch_size=4", "num_devices=4", "fsdp_devices=3"],
+        "fsdp_devices=3 must divide the number of devices (4). Write fsdp_devices=2",
+    ),
+    "groups of one device": (
+        ["num_envs=12", "batch_size=4", "num_devices=1", "fsdp_devices=2"],
+        "fsdp_devices=2 must divide the number of devices (1). Write fsdp_devices=1",
+    ),
+    "groups under pmap": (
+        ["partitioner=pmap", "fsdp_devices=2"],
+        "fsdp_devices=2 needs partitioner=shard_map",
+        "Write partitioner=shard_map, or fsdp_devices=1.",
+    ),
+    "an axis name that is taken": (["pmap_axis_name=fsdp"], "Write pmap_axis_name=device."),
+    "unknown partitioner": (
+        ["partitioner=pmpa"],
+        "partitioner=pmpa: must be one of auto, pmap, shard_map.",
+        'Did you mean "pmap"?',
+    ),
+    "unknown synchronisation": (
+        ["sync_mode=accumulated"],
+        "sync_mode=accumulated: must be one of local_sgd, accumulate.",
+    ),
     "discount above 1": (["gamma=1.5"], "gamma=1.5: must be at least 0 and at most 1."),
     "not a number": (["learning_rate=nan"], "learning_rate=nan"),
     "unknown mode": (["run_mode=trian"], "run_mode=trian: must be one of", 'Did you mean "train"?'),
