@@ -1,8 +1,6 @@
 """One start of all processes, until all have ended."""
 
 import contextlib
-import ctypes
-import functools
 import json
 import os
 import signal
@@ -21,7 +19,18 @@ LOST_STATUS = 75
 _SECONDS_TO_END_BY_ITSELF = 10.0
 _SECONDS_TO_END_ON_SIGTERM = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PR_SET_PDEATHSIG = 1
+
+# Runs the command, its arguments from the second on, in such a way that on Linux the kernel kills
+# it when the launcher (the first argument) is gone, however it went. A program of its own rather
+# than Popen's preexec_fn, which may stand still for good if the launcher has threads, as JAX does.
+_DIE_WITH_THE_LAUNCHER = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != int(sys.argv[1]):  # it went before the line above
+        os._exit(1)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass
@@ -80,19 +89,19 @@ class Attempt:
         return self._outcome
 
     def _start(self) -> None:
+        wrapper = (sys.executable, "-I", "-S", "-c", _DIE_WITH_THE_LAUNCHER, str(os.getpid()))
         reading, writing = os.pipe()
         for index, environment in enumerate(self.environments):
             report = {self.report_variable: str(writing)} if index == 0 else {}
             self._processes.append(
                 subprocess.Popen(  # noqa: S603
-                    self.command,
+                    (*wrapper, *self.command),
                     env={**environment, **report},
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     pass_fds=(writing,) if index == 0 else (),
                     start_new_session=True,  # a Ctrl-C comes to them through the launcher, once
-                    preexec_fn=functools.partial(_die_with, os.getpid()),  # no thread runs here yet
                 )
             )
         os.close(writing)
@@ -183,11 +192,3 @@ def _show(source: IO[bytes], target: Any, prefix: str) -> None:
 def _kill_group(process: subprocess.Popen[bytes], number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
-
-
-def _die_with(launcher: int) -> None:
-    """On Linux: the kernel kills the process when the launcher is gone, however it went."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != launcher:  # it went before the line above
-            os._exit(1)

@@ -1,5 +1,6 @@
 """Two machines, played by two network namespaces: each has its own interfaces and loopback."""
 
+import shutil
 import subprocess
 import sys
 
@@ -77,19 +78,44 @@ def explicit(index):
     return [f"coordinator_address={FIRST}:4321", "num_processes=2", f"process_id={index}"]
 
 
-@pytest.mark.parametrize("way", ["address", "Slurm"])
+def run_by_mpirun(hosts, variables, folder, steps):
+    """Open MPI reaches the second host by a program of ours, where it would take ssh."""
+    mpirun = shutil.which("mpirun") or pytest.skip("needs Open MPI's mpirun")
+    agent = folder / "agent.sh"
+    agent.write_text(f'#!/bin/bash\nshift\nexec ip netns exec {hosts[1]} bash -c "$*"\n')
+    agent.chmod(0o755)
+    passed = ("PYTHONPATH", "PATH", "XDG_CACHE_HOME", "LD_LIBRARY_PATH", "OPAL_PREFIX")
+    run = subprocess.run(
+        [
+            *("ip", "netns", "exec", hosts[0], mpirun, "--allow-run-as-root"),
+            *("--mca", "plm_rsh_agent", str(agent), "--mca", "oob_tcp_if_include", "ksim0"),
+            *("--host", f"{FIRST},{SECOND}", "-n", "2"),
+            *(word for name in passed if name in variables for word in ("-x", name)),
+            *(sys.executable, "-m", "examples.cartpole", *SMALL_ARGUMENTS, *steps),
+        ],
+        cwd=folder,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=300,
+        check=False,
+    )
+    return [run.stdout], [run.returncode] * 2
+
+
+@pytest.mark.parametrize("way", ["address", "Slurm", "mpirun"])
 def test_two_hosts_train_as_one(way, hosts, tmp_path):
     variables = shell_variables(tmp_path / "cache")
     steps = [f"max_steps={NUM_ITERATIONS}"]
-    outputs, statuses = run_on(
-        hosts,
-        variables,
-        tmp_path,
-        [
-            ([*steps, *explicit(index)], {}) if way == "address" else (steps, slurm(index))
-            for index in (0, 1)
-        ],
-    )
+    if way == "mpirun":
+        outputs, statuses = run_by_mpirun(hosts, variables, tmp_path, steps)
+    else:
+        asked = {
+            "address": [([*steps, *explicit(index)], {}) for index in (0, 1)],
+            "Slurm": [(steps, slurm(index)) for index in (0, 1)],
+        }
+        outputs, statuses = run_on(hosts, variables, tmp_path, asked[way])
     assert statuses == [0, 0], outputs
     (run_dir,) = (tmp_path / "runs" / "cart_pole").iterdir()
     expected = tmp_path / "single"
