@@ -144,6 +144,72 @@ def test_other_code_does_not_start(variables, tmp_path):
         assert "code of ksim: " in output and " in process 0; " in output
 
 
+@pytest.mark.slow
+def test_a_checkpoint_that_one_process_does_not_see(variables, tmp_path):
+    """Machines without a common file system: the same words name different directories."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir()
+    small_task(num_devices=1, run_dir=str(here / "run"), max_steps=2).run()
+    address = free_loopback_address()
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "examples.cartpole", *SMALL_ARGUMENTS, "run_dir=run"),
+                *(f"coordinator_address={address}", "num_processes=2", f"process_id={index}"),
+            ],
+            cwd=folder,
+            env=variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for index, folder in enumerate((here, there))
+    ]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2], outputs
+    for output in outputs:
+        assert "step of the checkpoint to continue: 2 in process 0; none in process 1" in output
+
+
+@pytest.mark.slow
+def test_evaluation_in_two_processes_is_that_of_one(single, variables, tmp_path):
+    launcher = start_launcher(
+        variables,
+        tmp_path,
+        "run_mode=evaluate",
+        f"load_from_ckpt_path={single}",
+        module="examples.cartpole",
+    )
+    assert launcher.wait(timeout=300) == 0, output_of(tmp_path)
+    expected = read_metrics(single)[-1]["eval/episode/return"]
+    output = output_of(tmp_path)
+    assert f"[0]   eval/episode/return {expected:.4g}" in output
+    assert output.count("eval/episode/return ") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_run_continues_with_another_number_of_processes(single, variables, tmp_path):
+    """Five iterations in two processes, five more in one, and it is the run of one."""
+    common = [f"run_dir={tmp_path}/run"]
+    for count, max_steps in ((2, 5), (1, NUM_ITERATIONS)):
+        launcher = start_launcher(
+            variables,
+            tmp_path,
+            *common,
+            f"max_steps={max_steps}",
+            num_processes=count,
+            module="examples.cartpole",
+        )
+        assert launcher.wait(timeout=300) == 0, output_of(tmp_path)
+    lines, expected = read_metrics(tmp_path / "run"), read_metrics(single)
+    returns = [[line.get("episode/return") for line in run] for run in (lines, expected)]
+    np.testing.assert_allclose(*returns, **TOLERANCE)
+    state, others = last_state(tmp_path / "run"), last_state(single)
+    for name, value in others.items():
+        np.testing.assert_allclose(state[name], value, **TOLERANCE, err_msg=name)
+
+
 def test_the_launcher_and_ksim_mean_the_same():
     """The launcher does without JAX, and so repeats these names."""
     assert restarts.ADDRESS_VARIABLE == ADDRESS_VARIABLE
