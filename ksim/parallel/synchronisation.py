@@ -119,8 +119,7 @@ class Synchronisation:
         """
         if not self.compression.is_on:
             return self.gradients(gradients), errors
-        axis_name = self.replica_axis_name
-        return self.compression.mean(gradients, errors, is_last, axis_name, self.shards)
+        return self.compression.mean(gradients, errors, is_last, self.replica_axis_name)
 
     def drift(self, parameters: Any) -> Float[Array, ""]:
         """Returns the largest difference between two replicas of any parameter."""

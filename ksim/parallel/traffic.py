@@ -46,7 +46,7 @@ def bytes_per_update(
     shards = [size // fsdp_devices for size in split_sizes]
     share = (sum(sizes) + sum(shards)) / num_parameters
 
-    gradient_bytes = sum(_average(part, num_replicas, compression) for part in (sizes, shards))
+    gradient_bytes = _average([*sizes, *shards], num_replicas, compression)
     per_iteration = num_synchronising * gradient_bytes
     if compression != "none":
         per_iteration += gradient_bytes  # the last update sends the remainder
