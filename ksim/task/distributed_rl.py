@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ksim.config import ConfigError
-from ksim.config.concerns import DevicesConfig, check_divides, check_fsdp_divides
+from ksim.config.concerns import (
+    DevicesConfig,
+    ProcessesConfig,
+    check_divides,
+    check_fsdp_divides,
+)
 from ksim.task.rl import RLConfig, RLTask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ksim.parallel import Partitioner
+    from ksim.parallel.processes import ProcessGroup
     from ksim.training.run import RunResult
 
 logger = logging.getLogger(__name__)
@@ -22,7 +31,7 @@ SINGLE_DEVICE_WARNING = (
 
 
 @dataclass
-class DistributedRLConfig(DevicesConfig, RLConfig):
+class DistributedRLConfig(ProcessesConfig, DevicesConfig, RLConfig):
     """Options of a task on several devices."""
 
     def validate(self) -> None:
@@ -54,24 +63,38 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     training, with the same numbers.
     """
 
+    @functools.cached_property
+    def processes(self) -> ProcessGroup:
+        """The processes of the run, which meet when this is first read; usually this one alone.
+
+        Raises:
+          ConfigError: if options and variables do not fit together, or processes disagree.
+          ProcessesError: if the processes do not find each other in time.
+        """
+        from ksim.parallel.processes import run_facts, start_processes
+
+        return start_processes(
+            self.config,
+            lambda: run_facts(self.config, (type(self), type(self.config))),
+            self.config.num_devices,
+        )
+
     def get_partitioner(self) -> Partitioner:
         """Returns what runs the per-device program, as the option `partitioner` says.
 
         Raises:
           ConfigError: if `partitioner=pmap` and there are several processes.
         """
-        import jax
-
         from ksim.parallel import Pmap, ShardMap, SingleDevice, select_devices
 
         config = self.config
+        num_processes = self.processes.count  # they meet before JAX starts its devices
         axis_name = config.pmap_axis_name
         devices = select_devices(config.num_devices)
         if len(devices) == 1:
             check_fsdp_divides(config.fsdp_devices, 1)
             logger.warning(SINGLE_DEVICE_WARNING)
             return SingleDevice(devices[0], axis_name)
-        num_processes = jax.process_count()
         if config.partitioner == "pmap" and num_processes > 1:
             raise ConfigError(
                 f"partitioner=pmap runs in one process, and there are {num_processes}."
@@ -85,6 +108,12 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
 
     def check(self) -> None:
         """See `RLTask.check`; also checks that everything splits evenly over the devices."""
+        num_processes = self.processes.count  # they meet before anything is read or written
+        if self.config.run_mode == "view" and num_processes > 1:
+            raise ConfigError(
+                f"run_mode=view shows one window, and there are {num_processes} processes."
+                " Start one process."
+            )
         super().check()
         self.config.check_devices(self.partitioner.num_devices)
 
@@ -95,7 +124,14 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
           ConfigError: if environments or minibatches do not split evenly over the devices, or
             there are fewer devices than asked for.
         """
-        self.check()
+        from ksim.parallel.processes import failures_reported
+
+        with failures_reported():
+            self.check()
+        if self.processes.is_main:
+            self._print_setup()
+
+    def _print_setup(self) -> None:
         devices = self.partitioner.devices
         envs_per_device = self.config.num_envs // len(devices)
         print(f"{len(devices)} {devices[0].platform} device(s), {devices[0].device_kind}")
@@ -110,6 +146,13 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             f" gradients are averaged every {self.config.grad_sync_period} update(s)",
             flush=True,
         )
+
+    def run(self) -> RunResult | dict[str, float] | Path | None:
+        """See `RLTask.run`; if it fails, the other processes hear of it and end too."""
+        from ksim.parallel.processes import failures_reported
+
+        with failures_reported():
+            return super().run()
 
     def run_distributed_training(self) -> RunResult:
         """Trains on all devices; the same as `run`."""

@@ -16,6 +16,11 @@ from ksim.config.concerns.ppo import (
     LearningConfig,
     PolicyUpdateConfig,
 )
+from ksim.config.concerns.processes import (
+    ProcessesConfig,
+    check_process_id,
+    split_address,
+)
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 from ksim.config.concerns.video import VideoConfig
@@ -33,11 +38,14 @@ __all__ = [
     "NetworkConfig",
     "PhysicsConfig",
     "PolicyUpdateConfig",
+    "ProcessesConfig",
     "RolloutConfig",
     "RunConfig",
     "TrainingConfig",
     "VideoConfig",
     "check_divides",
     "check_fsdp_divides",
+    "check_process_id",
     "count_substeps",
+    "split_address",
 ]
