@@ -124,12 +124,13 @@ class WalkTask(HumanoidWalkingDistributedTask):
 
     config: WalkConfig
 
-    def run(self) -> dict[str, float]:
-        """Returns the examination."""
+    def run(self) -> Any:
+        """Returns the examination; with another `run_mode` than train, what that returns."""
         from ksim.render.curves import draw_curves
 
         result = super().run()
-        assert isinstance(result, ksim.RunResult)
+        if not isinstance(result, ksim.RunResult):
+            return result
         config = self.config
         report = examine(config, result.path)
         (result.path / "walk.json").write_text(json.dumps(report, indent=2) + "\n")
