@@ -44,6 +44,9 @@ class WalkConfig(HumanoidWalkingDistributedConfig):
     exam_velocity: float = ksim.option(
         1.0, help="Forward velocity that is commanded.", unit="m/s", minimum=0
     )
+    exam_push: float = ksim.option(
+        0.3, help="Largest sudden change of velocity by a push.", unit="m/s", above=0
+    )
     exam_tolerance: float = ksim.option(
         0.2, help="How far the mean velocity may be from it.", unit="m/s", above=0
     )
@@ -70,8 +73,8 @@ class ExamTask(HumanoidWalkingDistributedTask):
         }
 
     def get_events(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Event]:
-        """Returns the pushes of the highest level."""
-        return {"push": ksim.PushEvent.create(physics_model, max_speed=self.config.max_push)}
+        """Returns a push every few seconds, whatever the level."""
+        return {"push": ksim.PushEvent.create(physics_model, max_speed=self.config.exam_push)}
 
 
 def examine(config: WalkConfig, run: Path) -> dict[str, float]:

@@ -156,24 +156,32 @@ def trained(tmp_path_factory):
     return run_dir
 
 
-@pytest.mark.parametrize("mode", ["train", "evaluate"])
 @pytest.mark.parametrize(
-    ("argument", "leaf", "reason"),
+    ("mode", "argument", "leaf", "reason"),
     [
         (
+            "train",  # a policy is evaluated in any number of environments
             "num_envs=8",
             "environments/env_id: expected int32[8], found int32[16]",
             "Only leading axes differ: is it num_envs, 16 then and 8 now?",
         ),
-        (
-            "hidden_sizes=[32]",
-            "/hidden_0/kernel: expected float32[4, 32], found float32[4, 16]",
-            "The network sizes, num_envs or the precision differ",
+        *(
+            (
+                mode,
+                "hidden_sizes=[32]",
+                "/hidden_0/kernel: expected float32[4, 32], found float32[4, 16]",
+                "The network sizes, num_envs or the precision differ",
+            )
+            for mode in ("train", "evaluate")
         ),
-        (
-            "network=gru",
-            "found no such leaf",
-            "the task, the kind of network or the optimizer differs",
+        *(
+            (
+                mode,
+                "network=gru",
+                "found no such leaf",
+                "the task, the kind of network or the optimizer differs",
+            )
+            for mode in ("train", "evaluate")
         ),
     ],
 )
