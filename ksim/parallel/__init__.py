@@ -9,6 +9,7 @@ from ksim.parallel.collectives import (
     replica_fingerprint,
     sum_over_devices,
 )
+from ksim.parallel.compression import Compression
 from ksim.parallel.devices import select_devices
 from ksim.parallel.keys import environment_keys
 from ksim.parallel.mesh import make_mesh, set_mesh
@@ -38,9 +39,11 @@ from ksim.parallel.shards import (
 )
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
+from ksim.parallel.traffic import bytes_per_update
 
 __all__ = [
     "AxisName",
+    "Compression",
     "ParameterShards",
     "Partitioner",
     "Placement",
@@ -52,6 +55,7 @@ __all__ = [
     "are_copies_identical",
     "are_replicas_identical",
     "average_replicas",
+    "bytes_per_update",
     "data_sharding",
     "environment_keys",
     "fsdp_sharding",

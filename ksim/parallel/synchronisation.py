@@ -4,14 +4,17 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
 from ksim.config.concerns import SYNC_MODES
 from ksim.parallel.collectives import AxisName, replica_drift
-from ksim.parallel.shards import ParameterShards
+from ksim.parallel.compression import Compression
+from ksim.parallel.shards import ParameterShards, are_copies_identical
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Synchronisation:
         `jax.lax.pmean`.
       mode: one of `SYNC_MODES`.
       shards: how the devices of a group share parameters.
+      compression: how gradients travel between replicas.
 
     Reference:
       Stich 2019, "Local SGD converges fast and communicates little", arXiv:1805.09767.
@@ -47,6 +51,7 @@ class Synchronisation:
     average_gradients: Callable[[Any], Any] | None = None
     mode: str = "local_sgd"
     shards: ParameterShards = dataclasses.field(default_factory=ParameterShards)
+    compression: Compression = dataclasses.field(default_factory=Compression)
 
     def __post_init__(self) -> None:
         if self.period < 1:
@@ -56,6 +61,12 @@ class Synchronisation:
             )
         if self.mode not in SYNC_MODES:
             raise ConfigError(f"sync_mode must be one of {', '.join(SYNC_MODES)}, not {self.mode}.")
+        if self.compression.is_on and self.average_gradients is not None:
+            raise ConfigError(
+                f"grad_compression={self.compression.kind} has nothing to do: the task's"
+                " custom_gradient_sync replaces the averaging. Write grad_compression=none, or"
+                " remove custom_gradient_sync."
+            )
 
     @property
     def is_every_update(self) -> bool:
@@ -90,9 +101,41 @@ class Synchronisation:
             return self.average_gradients(gradients)
         return lax.pmean(gradients, self.replica_axis_name)
 
+    def no_errors(self, parameters: Any) -> Any:
+        """Returns what compression has taken from gradients before the first; `()` without it."""
+        if not self.compression.is_on:
+            return ()
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), parameters)
+
+    def compressed_gradients(
+        self, gradients: Any, errors: Any, is_last: Bool[Array, ""]
+    ) -> tuple[Any, Any]:
+        """Returns what `gradients` does, as compression allows, and what it has taken away.
+
+        Args:
+          gradients: of this device.
+          errors: what compression has taken from its gradients so far.
+          is_last: whether this is the last update of an iteration.
+        """
+        if not self.compression.is_on:
+            return self.gradients(gradients), errors
+        axis_name = self.replica_axis_name
+        return self.compression.mean(gradients, errors, is_last, axis_name, self.shards)
+
     def drift(self, parameters: Any) -> Float[Array, ""]:
         """Returns the largest difference between two replicas of any parameter."""
         drift = replica_drift(parameters, self.replica_axis_name)
         if self.shards.axis_name is None:
             return drift
         return lax.pmax(drift, self.shards.axis_name)
+
+    def unexpected_drift(self, parameters: Any) -> Float[Array, ""]:
+        """Returns what `drift` does, for replicas that should not differ.
+
+        Fingerprints say that they do not; only if they differ are parameters sent.
+        """
+        specs = self.shards.specs
+        if self.shards.axis_name is None:
+            specs = jax.tree.map(lambda _: PartitionSpec(), parameters)
+        is_identical = are_copies_identical(parameters, specs, self.axis_name)
+        return lax.cond(is_identical, lambda _: jnp.float32(0), self.drift, parameters)

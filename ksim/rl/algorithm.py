@@ -44,6 +44,15 @@ class Algorithm(ABC):
         """
         return jax.tree.map(lambda _: PartitionSpec(), learner)
 
+    def bytes_per_update(self, learner: Learner, num_devices: int) -> float | None:
+        """Returns the bytes that a device sends in one update; `None` if it is not known.
+
+        Args:
+          learner: the whole learner; arrays or `jax.ShapeDtypeStruct`.
+          num_devices: devices of the run.
+        """
+        return None
+
     @abstractmethod
     def update(
         self,

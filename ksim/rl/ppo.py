@@ -1,6 +1,7 @@
 """Proximal policy optimisation, on one device of several."""
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
@@ -14,8 +15,10 @@ from ksim.nn import Model, RunningMoments, unroll
 from ksim.parallel import (
     Synchronisation,
     average_replicas,
+    bytes_per_update,
     environment_keys,
     mean_over_devices,
+    split_axis,
 )
 from ksim.rl.algorithm import Algorithm, Learner
 from ksim.rl.gae import generalized_advantages
@@ -28,6 +31,7 @@ from ksim.rl.optimizers import (
 )
 from ksim.rl.policy import normalize
 from ksim.rl.ppo_loss import PPOCoefficients, PPOSamples, ppo_loss
+from ksim.rl.progress import Pending, Progress, Turn
 from ksim.rl.trajectory import Trajectory
 
 Metrics = dict[str, Float[Array, ""]]
@@ -70,31 +74,6 @@ class Batch:
             initial_carry=by_env(self.initial_carry),
             env_id=by_env(self.env_id),
         )
-
-
-@struct.dataclass
-class Pending:
-    """Gradients that wait for the optimizer.
-
-    Attributes:
-      total: their sum, like the parameters.
-      count: `[]` how many.
-    """
-
-    total: Any
-    count: Float[Array, ""]
-
-    def add(self, gradients: Any) -> "Pending":
-        """Returns the sum with these gradients."""
-        return Pending(jax.tree.map(jnp.add, self.total, gradients), self.count + 1)
-
-    def mean(self) -> Any:
-        """Returns the mean of the gradients."""
-        return jax.tree.map(lambda leaf: leaf / self.count.astype(leaf.dtype), self.total)
-
-    def emptied(self) -> "Pending":
-        """Returns no gradients."""
-        return jax.tree.map(jnp.zeros_like, self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +122,29 @@ class PPO(Algorithm):
             ),
         )
 
+    def bytes_per_update(self, learner: Learner, num_devices: int) -> float:
+        """See `Algorithm.bytes_per_update`; by `ksim.parallel.bytes_per_update`."""
+        synchronisation = self.synchronisation
+        specs = jax.tree.leaves(self.specs(learner).model)
+        sizes: dict[bool, list[int]] = {False: [], True: []}
+        for leaf, spec in zip(jax.tree.leaves(learner.model), specs, strict=True):
+            sizes[split_axis(spec) is not None].append(math.prod(leaf.shape))
+        return bytes_per_update(
+            sizes[False],
+            num_devices,
+            self.num_batches * self.num_passes,
+            period=synchronisation.period,
+            mode=synchronisation.mode,
+            compression=synchronisation.compression.kind,
+            num_optimizer_numbers=sum(
+                math.prod(leaf.shape)
+                for leaf in jax.tree.leaves(learner.optimizer_state)
+                if jnp.issubdtype(leaf.dtype, jnp.floating)
+            ),
+            fsdp_devices=synchronisation.shards.size,
+            split_sizes=sizes[True],
+        )
+
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""
         return Learner(
@@ -167,35 +169,38 @@ class PPO(Algorithm):
         scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
         learner = dataclasses.replace(learner, learning_rate_scale=scale)
 
-        def one_update(state: tuple[Learner, Any], inputs: tuple[Array, Array, Array]) -> Any:
-            learner, pending = state
-            index, members, is_synchronising = inputs
-            update_key = jax.random.fold_in(entropy_key, index)
-            gradients, metrics = self._gradients(learner, batch.select(members), update_key)
-            if pending is None:
-                learner, metrics = self._step(
-                    learner, gradients, metrics, iteration, is_synchronising
-                )
-                return (learner, None), metrics
-            pending = pending.add(gradients)
-            learner, pending, metrics = lax.cond(
-                is_synchronising, self._release, self._hold, learner, pending, metrics, iteration
+        synchronisation = self.synchronisation
+        turns = Turn(
+            iteration=jnp.full(num_updates, iteration),
+            index=jnp.arange(num_updates),
+            is_synchronising=synchronisation.schedule(num_updates),
+            is_last=jnp.arange(num_updates) == num_updates - 1,
+        )
+
+        def one_update(progress: Progress, inputs: tuple[Turn, Array]) -> tuple[Progress, Metrics]:
+            turn, members = inputs
+            update_key = jax.random.fold_in(entropy_key, turn.index)
+            gradients, metrics = self._gradients(
+                progress.learner, batch.select(members), update_key
             )
-            return (learner, pending), metrics
+            if progress.pending is None:
+                return self._step(progress, gradients, metrics, turn)
+            progress = dataclasses.replace(progress, pending=progress.pending.add(gradients))
+            return lax.cond(
+                turn.is_synchronising, self._release, self._hold, progress, metrics, turn
+            )
 
         pending = None
-        if self.synchronisation.is_accumulating:
+        if synchronisation.is_accumulating:
             pending = Pending(learner.model, jnp.float32(0)).emptied()
-        (learner, _), metrics = lax.scan(
-            one_update,
-            (learner, pending),
-            (jnp.arange(num_updates), members, self.synchronisation.schedule(num_updates)),
-        )
+        progress = Progress(learner, pending, synchronisation.no_errors(learner.model))
+        progress, metrics = lax.scan(one_update, progress, (turns, members))
+        learner = progress.learner
         drift = jnp.max(metrics.pop("device/replica_drift"))
         metrics = jax.tree.map(jnp.mean, metrics)
-        metrics = mean_over_devices(metrics | batch_metrics, self.synchronisation.axis_name)
-        if not self.synchronisation.may_drift:
-            drift = self.synchronisation.drift(learner.model)
+        metrics = mean_over_devices(metrics | batch_metrics, synchronisation.axis_name)
+        if not synchronisation.may_drift:
+            drift = synchronisation.unexpected_drift(learner.model)
         return learner, metrics | {
             "device/replica_drift": drift,
             "policy/learning_rate_scale": learner.learning_rate_scale,
@@ -279,49 +284,55 @@ class PPO(Algorithm):
         return shards.average(gradients), metrics
 
     def _step(
-        self,
-        learner: Learner,
-        gradients: Any,
-        metrics: Metrics,
-        iteration: Int[Array, ""],
-        is_synchronising: Bool[Array, ""] | bool,
-    ) -> tuple[Learner, Metrics]:
+        self, progress: Progress, gradients: Any, metrics: Metrics, turn: Turn
+    ) -> tuple[Progress, Metrics]:
         """Takes one optimizer step, with the average of the gradients if it synchronises."""
-        gradients, kl = self._where_synchronising(
-            is_synchronising, self._agree_on_gradients, (gradients, metrics["policy/kl"])
+
+        def agree(operand: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
+            gradients, errors, kl = operand
+            gradients, errors = self.synchronisation.compressed_gradients(
+                gradients, errors, turn.is_last
+            )
+            return gradients, errors, mean_over_devices(kl, self.synchronisation.axis_name)
+
+        gradients, errors, kl = self._where_synchronising(
+            turn, agree, (gradients, progress.errors, metrics["policy/kl"])
         )
+        learner = progress.learner
         scale = learner.learning_rate_scale
         shards = self.synchronisation.shards
         steps, optimizer_state = optimizer_update(
             self.optimizer, shards, gradients, learner.optimizer_state, learner.model
         )
         model = optax.apply_updates(learner.model, jax.tree.map(lambda step: scale * step, steps))
-        adapted = self.learning_rate.after_update(scale, kl, iteration)
+        adapted = self.learning_rate.after_update(scale, kl, turn.iteration)
         learner = Learner(
             model=model,
             optimizer_state=optimizer_state,
             # Devices agree on the divergence only when they synchronise.
-            learning_rate_scale=jnp.where(is_synchronising, adapted, scale),
+            learning_rate_scale=jnp.where(turn.is_synchronising, adapted, scale),
         )
         metrics = self._with_norm(metrics, gradients)
-        if not self.synchronisation.may_drift:
-            return learner, metrics
-        learner, drift = self._where_synchronising(
-            is_synchronising, self._agree_on_parameters, (learner, jnp.float32(0))
-        )
-        return learner, metrics | {"device/replica_drift": drift}
+        if self.synchronisation.may_drift:
+            learner, drift = self._where_synchronising(
+                turn, self._agree_on_parameters, (learner, jnp.float32(0))
+            )
+            metrics |= {"device/replica_drift": drift}
+        return dataclasses.replace(progress, learner=learner, errors=errors), metrics
 
     def _release(
-        self, learner: Learner, pending: Pending, metrics: Metrics, iteration: Int[Array, ""]
-    ) -> tuple[Learner, Pending, Metrics]:
+        self, progress: Progress, metrics: Metrics, turn: Turn
+    ) -> tuple[Progress, Metrics]:
         """Takes one step with the mean of all gradients that have waited."""
-        learner, metrics = self._step(learner, pending.mean(), metrics, iteration, True)
-        return learner, pending.emptied(), metrics
+        pending = progress.pending
+        assert pending is not None
+        progress = dataclasses.replace(progress, pending=pending.emptied())
+        return self._step(progress, pending.mean(), metrics, turn)
 
-    def _hold(
-        self, learner: Learner, pending: Pending, metrics: Metrics, iteration: Int[Array, ""]
-    ) -> tuple[Learner, Pending, Metrics]:
-        return learner, pending, self._with_norm(metrics, pending.mean())
+    def _hold(self, progress: Progress, metrics: Metrics, turn: Turn) -> tuple[Progress, Metrics]:
+        """Lets the gradients wait."""
+        assert progress.pending is not None
+        return progress, self._with_norm(metrics, progress.pending.mean())
 
     def _with_norm(self, metrics: Metrics, gradients: Any) -> Metrics:
         return metrics | {
@@ -329,18 +340,12 @@ class PPO(Algorithm):
             "device/replica_drift": jnp.float32(0),
         }
 
-    def _where_synchronising(
-        self, is_synchronising: Bool[Array, ""] | bool, agree: Any, operand: Any
-    ) -> Any:
+    def _where_synchronising(self, turn: Turn, agree: Any, operand: Any) -> Any:
         """Calls `agree` on synchronising updates only; the others communicate nothing."""
-        if isinstance(is_synchronising, bool) or self.synchronisation.is_every_update:
+        if not self.synchronisation.may_drift:
+            # Every update that takes a step synchronises.
             return agree(operand)
-        return lax.cond(is_synchronising, agree, lambda operand: operand, operand)
-
-    def _agree_on_gradients(self, operand: tuple[Any, Array]) -> tuple[Any, Array]:
-        gradients, kl = operand
-        axis_name = self.synchronisation.axis_name
-        return self.synchronisation.gradients(gradients), mean_over_devices(kl, axis_name)
+        return lax.cond(turn.is_synchronising, agree, lambda operand: operand, operand)
 
     def _agree_on_parameters(self, operand: tuple[Learner, Array]) -> tuple[Learner, Array]:
         learner, _ = operand

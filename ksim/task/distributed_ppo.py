@@ -35,10 +35,10 @@ class DistributedPPOTask(DistributedRLTask[ConfigT], PPOTask[ConfigT], Generic[C
     """
 
     def get_synchronisation(self) -> Synchronisation:
-        """Returns when and how devices agree, as `grad_sync_period` and `sync_mode` say."""
+        """Returns when and how devices agree, as the options say."""
         import jax
 
-        from ksim.parallel import ParameterShards, Synchronisation
+        from ksim.parallel import Compression, ParameterShards, Synchronisation
 
         shards = ParameterShards()
         if self.partitioner.group_size > 1:
@@ -50,6 +50,7 @@ class DistributedPPOTask(DistributedRLTask[ConfigT], PPOTask[ConfigT], Generic[C
             average_gradients=self._custom_gradient_sync(),
             mode=self.config.sync_mode,
             shards=shards,
+            compression=Compression(self.config.grad_compression),
         )
 
     def _custom_gradient_sync(self) -> Callable[[Any], Any] | None:

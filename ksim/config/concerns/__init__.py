@@ -1,6 +1,7 @@
 """The options of ksim, one small base class for each concern."""
 
 from ksim.config.concerns.devices import (
+    COMPRESSIONS,
     PARTITIONERS,
     SYNC_MODES,
     DevicesConfig,
@@ -15,6 +16,7 @@ from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, Tra
 from ksim.config.concerns.video import VideoConfig
 
 __all__ = [
+    "COMPRESSIONS",
     "PARTITIONERS",
     "RUN_MODES",
     "SCHEDULES",

@@ -7,6 +7,7 @@ from ksim.config.option import ConfigError, option
 
 PARTITIONERS = ("auto", "pmap", "shard_map")
 SYNC_MODES = ("local_sgd", "accumulate")
+COMPRESSIONS = ("none", "float16", "int8")
 
 
 @dataclass
@@ -55,6 +56,12 @@ class DevicesConfig(Config):
         " and then averages parameters and optimizer state too; accumulate sums gradients and"
         " takes one step with their mean.",
         choices=SYNC_MODES,
+    )
+    grad_compression: str = option(
+        "none",
+        help="The type in which gradients travel between devices; what rounding takes from a"
+        " gradient is added to the next one. none is the type that they have.",
+        choices=COMPRESSIONS,
     )
 
     def validate(self) -> None:

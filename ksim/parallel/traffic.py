@@ -1,0 +1,74 @@
+"""How many bytes a device sends, by arithmetic alone."""
+
+import math
+from collections.abc import Sequence
+
+from ksim.parallel.compression import BLOCK, Compression, num_blocks
+
+BYTES_PER_NUMBER = 4
+
+
+def bytes_per_update(
+    sizes: Sequence[int],
+    num_devices: int,
+    num_updates: int,
+    *,
+    period: int = 1,
+    mode: str = "local_sgd",
+    compression: str = "none",
+    num_optimizer_numbers: int = 0,
+    fsdp_devices: int = 1,
+    split_sizes: Sequence[int] = (),
+) -> float:
+    """Returns the bytes that one device sends in an update, as a mean over an iteration.
+
+    An average of n numbers over N devices sends 2 (N - 1) / N n of them, as over a ring; to gather
+    or to reduce and scatter them, half of that. Counted are gradients, and what is averaged or
+    gathered with them, all float32 but for compressed gradients; not the few numbers of the
+    metrics.
+
+    Args:
+      sizes: numbers in each parameter of which every device has a copy.
+      num_devices: devices.
+      num_updates: updates in an iteration, of which the last synchronises.
+      period: updates from one synchronisation to the next.
+      mode: `local_sgd`, which averages parameters and optimizer state too if the period is above 1,
+        or `accumulate`.
+      compression: how gradients travel between replicas; `none`, `float16` or `int8`.
+      num_optimizer_numbers: numbers in the optimizer state, over all devices of a group.
+      fsdp_devices: devices that share one copy of the large parameters.
+      split_sizes: numbers in each parameter that they share.
+    """
+    num_replicas = num_devices // fsdp_devices
+    num_synchronising = math.ceil(num_updates / period)
+    num_parameters = sum(sizes) + sum(split_sizes)
+    # What one device has.
+    shards = [size // fsdp_devices for size in split_sizes]
+    share = (sum(sizes) + sum(shards)) / num_parameters
+
+    gradient_bytes = sum(_average(part, num_replicas, compression) for part in (sizes, shards))
+    per_iteration = num_synchronising * gradient_bytes
+    if compression != "none":
+        per_iteration += gradient_bytes  # the last update sends the remainder
+    if mode == "local_sgd" and period > 1:
+        averaged = share * (num_parameters + num_optimizer_numbers)
+        per_iteration += num_synchronising * _ring(averaged, num_replicas) * BYTES_PER_NUMBER
+
+    # Within a group, on every update: split parameters are gathered, their gradients reduced and
+    # scattered, which is an average in two halves; gradients of the others are averaged.
+    within = _ring(num_parameters, fsdp_devices) * BYTES_PER_NUMBER
+    return per_iteration / num_updates + within
+
+
+def _ring(numbers: float, num_devices: int) -> float:
+    """Returns how many numbers a device sends to average so many."""
+    return 2 * (num_devices - 1) / num_devices * numbers
+
+
+def _average(sizes: Sequence[int], num_devices: int, compression: str) -> float:
+    """Returns the bytes that a device sends to average gradients."""
+    if compression == "none":
+        return _ring(sum(sizes), num_devices) * BYTES_PER_NUMBER
+    blocks_each = math.ceil(sum(map(num_blocks, sizes)) / num_devices)
+    numbers = num_devices * blocks_each * BLOCK
+    return _ring(numbers, num_devices) * Compression(compression).bytes_per_number
