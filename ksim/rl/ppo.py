@@ -132,7 +132,7 @@ class PPO(Algorithm):
         return bytes_per_update(
             sizes[False],
             num_devices,
-            self.num_batches * self.num_passes,
+            self.num_updates,
             period=synchronisation.period,
             mode=synchronisation.mode,
             compression=synchronisation.compression.kind,
@@ -144,6 +144,18 @@ class PPO(Algorithm):
             fsdp_devices=synchronisation.shards.size,
             split_sizes=sizes[True],
         )
+
+    @property
+    def num_updates(self) -> int:
+        """See `Algorithm.num_updates`."""
+        return self.num_batches * self.num_passes
+
+    @property
+    def num_synchronisations(self) -> int:
+        """See `Algorithm.num_synchronisations`: devices that share parameters always do."""
+        if self.synchronisation.shards.size > 1:
+            return self.num_updates
+        return math.ceil(self.num_updates / self.synchronisation.period)
 
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""

@@ -36,6 +36,7 @@ from ksim.training.run_directory import (
     create_run_directory,
 )
 from ksim.training.status import RunStatus
+from ksim.training.telemetry import read_single_device_rate
 from ksim.training.train_state import TrainState
 
 
@@ -60,10 +61,12 @@ def check_run(config: RunConfig, task_name: str) -> None:
     """Checks what a run reads and writes before anything is built; leaves nothing behind.
 
     Raises:
-      ConfigError: if the run directory cannot be written, or there is no checkpoint to load.
+      ConfigError: if the run directory cannot be written, or there is no checkpoint to load, or
+        nothing to compare the speed with.
     """
     check_run_directory(config.run_dir, task_name)
     checkpoint_to_continue(config)
+    _single_device_rate(config)
 
 
 def checkpoint_to_continue(config: RunConfig) -> Path | None:
@@ -237,7 +240,14 @@ def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
         eval_every_n_steps=config.eval_every_n_steps,
         eval_length_seconds=config.eval_length_seconds,
         metadata={"task": program.task_name, "num_envs": program.num_envs},
+        single_device_rate=_single_device_rate(config),
     )
+
+
+def _single_device_rate(config: RunConfig) -> float | None:
+    """Returns what a task for several devices compares its speed with; `None` for nothing."""
+    baseline = getattr(config, "efficiency_baseline", None)
+    return None if baseline is None else read_single_device_rate(Path(baseline))
 
 
 class _LastMetrics:

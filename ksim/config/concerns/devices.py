@@ -63,6 +63,11 @@ class DevicesConfig(Config):
         " gradient is added to the next one. none is the type that they have.",
         choices=COMPRESSIONS,
     )
+    efficiency_baseline: str | None = option(
+        None,
+        help="A run on one device of this kind, with as many environments as one device has here:"
+        " its directory, or metrics.jsonl. throughput/parallel_efficiency compares with its speed.",
+    )
 
     def validate(self) -> None:
         """See `Config.validate`."""
