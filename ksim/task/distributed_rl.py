@@ -12,6 +12,7 @@ from ksim.task.rl import RLConfig, RLTask
 
 if TYPE_CHECKING:
     from ksim.parallel import Partitioner
+    from ksim.training.preflight import Preflight
     from ksim.training.run import RunResult
 
 logger = logging.getLogger(__name__)
@@ -88,14 +89,29 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         super().check()
         self.config.check_devices(self.partitioner.num_devices)
 
-    def verify_distributed_setup(self) -> None:
+    def verify_distributed_setup(self, is_thorough: bool = False) -> None:
         """Checks that the task fits the devices, and shows what will lie where.
 
+        Args:
+          is_thorough: also compiles the task and tries it, as `verify_setup` and
+            `run_mode=verify` do: memory, speed, communication, random keys.
+
         Raises:
-          ConfigError: if environments or minibatches do not split evenly over the devices, or
-            there are fewer devices than asked for.
+          ConfigError: if environments or minibatches do not split evenly over the devices, there
+            are fewer devices than asked for, or the trial finds that the task cannot run.
         """
+        if is_thorough:
+            self.verify_setup()
+            return
         self.check()
+        self._print_setup()
+
+    def verify_setup(self) -> Preflight:
+        """See `RLTask.verify_setup`; also shows what will lie where."""
+        self.verify_distributed_setup()
+        return super().verify_setup()
+
+    def _print_setup(self) -> None:
         devices = self.partitioner.devices
         envs_per_device = self.config.num_envs // len(devices)
         print(f"{len(devices)} {devices[0].platform} device(s), {devices[0].device_kind}")

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Termination,
     )
     from ksim.training.evaluation import Episodes
+    from ksim.training.preflight import Preflight
     from ksim.training.program import Program
     from ksim.training.run import RunResult
 
@@ -241,14 +242,33 @@ class RLTask(ABC, Generic[ConfigT]):
 
         check_run(self.config, _snake_case(type(self).__name__))
 
-    def run(self) -> RunResult | dict[str, float] | Path | None:
+    def verify_setup(self) -> Preflight:
+        """Compiles the task, runs two iterations of it on its devices, and shows what was found.
+
+        Memory on each device beside what is free, speed, communication, and whether environments
+        differ. Nothing is written.
+
+        Returns:
+          What was found.
+
+        Raises:
+          ConfigError: if the task cannot run; it says what to write instead.
+        """
+        from ksim.training.preflight import verify
+
+        return verify(self.build(), self.config)
+
+    def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
         """Does what `run_mode` says.
 
         Returns:
-          For `train` how the run ended, for `evaluate` the metrics, for `render` the film's path.
+          For `train` how the run ended, for `verify` what was found, for `evaluate` the metrics,
+          for `render` the film's path.
         """
         from ksim.training import run
 
+        if self.config.run_mode == "verify":
+            return self.verify_setup()
         program = self.build()
         if self.config.run_mode == "train":
             return run.train(program, self.config)

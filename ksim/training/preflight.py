@@ -1,0 +1,138 @@
+"""A trial before a run: what lies where, whether it fits, how fast it is, and what is wrong."""
+
+import dataclasses
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from ksim.config.concerns import RunConfig
+from ksim.parallel import CollectiveSpeed, free_bytes
+from ksim.training import preflight_report
+from ksim.training.compilation import compile_program, enable_compilation_cache
+from ksim.training.device_fit import DeviceFit, device_fit
+from ksim.training.distinctness import Distinctness, count_distinct
+from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.program_memory import program_memory
+from ksim.training.status import RunStatus
+from ksim.training.telemetry import Telemetry, collective_speed
+
+
+@dataclasses.dataclass(frozen=True)
+class Preflight:
+    """What a trial has found.
+
+    Attributes:
+      fit: the devices, and what lies on them.
+      speed: of averages over the devices; `None` for one device.
+      distinctness: whether environments differ.
+      metrics: `throughput/...`, `time/...` and `communication/...` of one iteration.
+      num_processes: processes of the run.
+    """
+
+    fit: DeviceFit
+    speed: CollectiveSpeed | None
+    distinctness: Distinctness
+    metrics: dict[str, float]
+    num_processes: int
+
+    def warnings(self) -> list[str]:
+        """Returns what may be meant, and may be wrong; each says what to do."""
+        num_envs = self.fit.num_envs
+        found = self.fit.warnings()
+        randomized = self.distinctness.num_randomized
+        if randomized is not None and randomized < num_envs:
+            found.append(
+                f"{num_envs} environments have only {randomized} different randomizations. If"
+                " their randomizers draw from a continuous range, one of them does not use the key"
+                " that it is given."
+            )
+        if self.distinctness.num_states < num_envs:
+            found.append(
+                f"After a rollout {num_envs} environments are in only"
+                f" {self.distinctness.num_states} different states. Unless the world has few"
+                " states, reset or step does not use the key that it is given."
+            )
+        return found
+
+
+def verify(program: Program, config: RunConfig) -> Preflight:
+    """Compiles a program, runs two iterations of it, and shows what there is to know.
+
+    Nothing is kept. All processes of a run call this together; the first one shows.
+
+    Args:
+      program: the built task.
+      config: gives the seed, and whether compiled programs are kept.
+
+    Raises:
+      ConfigError: if the run cannot succeed; it says what to write instead. If it is memory that
+        lacks, nothing was run.
+    """
+    if config.is_compilation_cached:
+        enable_compilation_cache()
+    partitioner, seed = program.partitioner, config.seed
+    free = free_bytes(partitioner.devices)  # before anything lies there
+    with RunStatus() as status:
+        with status.phase("building the initial state"):
+            train_state = program.place_train_state(program.initial_train_state(seed))
+            env_state = partitioner.shard_environments(program.new_environments(seed))
+        compiled = compile_program(
+            program.partitioned(), train_state, env_state, _request(program, 0), status
+        )
+    fit = device_fit(program, program_memory(compiled, train_state, env_state), free)
+    is_main = jax.process_index() == 0
+    if is_main:
+        preflight_report.show_devices(fit)
+    fit.check()
+    with RunStatus() as status, status.phase("running a trial"):
+        metrics, env_state = _run_trial(program, compiled, train_state, env_state)
+        distinctness = count_distinct(program, seed, env_state)
+    preflight = Preflight(
+        fit=fit,
+        speed=collective_speed(partitioner),
+        distinctness=distinctness,
+        metrics=metrics,
+        num_processes=len({device.process_index for device in partitioner.devices}),
+    )
+    if is_main:
+        preflight_report.show_lines(
+            [
+                *preflight_report.memory_lines(fit),
+                *preflight_report.speed_lines(preflight.metrics, preflight.speed),
+                *preflight_report.difference_lines(distinctness, program.num_envs),
+                *preflight_report.agreement_lines(preflight.num_processes),
+                *(f"Warning: {warning}" for warning in preflight.warnings()),
+            ]
+        )
+    return preflight
+
+
+def _run_trial(
+    program: Program, compiled: CompiledProgram, train_state: Any, env_state: Any
+) -> tuple[dict[str, float], Any]:
+    """Runs two iterations; the first one warms up. Returns metrics and the environments."""
+    telemetry = Telemetry.of(program)
+    for iteration in range(2):
+        began = time.monotonic()
+        env_state, trajectory, statistics = compiled.rollout(
+            train_state, env_state, _request(program, iteration)
+        )
+        jax.block_until_ready(statistics)
+        acted = time.monotonic()
+        train_state, metrics = compiled.update(train_state, trajectory, statistics)
+        jax.block_until_ready(metrics)
+        learned = time.monotonic()
+    num_steps = float(np.sum(program.partitioner.gather_environments(statistics.num_steps)))
+    return telemetry.metrics(num_steps, acted - began, learned - acted), env_state
+
+
+def _request(program: Program, iteration: int) -> Any:
+    return program.partitioner.replicate_state(
+        RolloutRequest(
+            is_deterministic=np.array(False),
+            stream=np.array(TRAIN, np.int32),
+            index=np.array(iteration, np.int32),
+        )
+    )
