@@ -29,7 +29,13 @@ class DistributedRLConfig(DevicesConfig, RLConfig):
     def validate(self) -> None:
         """See `Config.validate`."""
         super().validate()
-        if self.num_devices is not None:
+        if self.is_num_envs_auto and self.scaling == "weak":
+            raise ConfigError(
+                "num_envs=auto chooses for all devices together, and scaling=weak counts on one."
+                " Write scaling=strong."
+            )
+        is_total = self.scaling == "strong" and not self.is_num_envs_auto
+        if self.num_devices is not None and is_total:
             self.check_devices(self.num_devices)
 
     def check_devices(self, num_devices: int) -> None:
@@ -87,6 +93,11 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     def check(self) -> None:
         """See `RLTask.check`; also checks that everything splits evenly over the devices."""
         super().check()
+        if self.config.scaling == "weak":
+            from ksim.task.sizes import settle_weak_scaling
+
+            num_devices = self.partitioner.num_devices
+            self.config, self._notes = settle_weak_scaling(self.config, num_devices)
         self.config.check_devices(self.partitioner.num_devices)
 
     def verify_distributed_setup(self, is_thorough: bool = False) -> None:

@@ -76,6 +76,7 @@ class RLTask(ABC, Generic[ConfigT]):
         """
         config.validate()
         self.config = config
+        self._notes: dict[str, str] = {}
 
     # What the robot is.
 
@@ -225,6 +226,7 @@ class RLTask(ABC, Generic[ConfigT]):
             algorithm=self.get_algorithm(),
             curriculum=self.get_curriculum(getattr(environment, "model", None)),
             num_envs=self.config.num_envs,
+            notes=self._notes,
             rollout_length=self.config.rollout_length(environment.ctrl_dt),
             has_normalizer=self.config.is_observation_normalized,
             initial_model=self._get_initial_model,
@@ -235,12 +237,19 @@ class RLTask(ABC, Generic[ConfigT]):
     def check(self) -> None:
         """Checks options against the machine: devices, the run directory, the checkpoint.
 
+        Options that depend on the machine (`num_envs=auto`) are settled here: from now on
+        `config` has numbers.
+
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
         from ksim.training.run import check_run
 
         check_run(self.config, _snake_case(type(self).__name__))
+        if self.config.is_num_envs_auto:
+            from ksim.task.sizes import settle_automatic
+
+            self.config, self._notes = settle_automatic(self)
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.

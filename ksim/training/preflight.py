@@ -1,22 +1,20 @@
 """A trial before a run: what lies where, whether it fits, how fast it is, and what is wrong."""
 
 import dataclasses
-import time
-from typing import Any
 
 import jax
-import numpy as np
 
 from ksim.config.concerns import RunConfig
 from ksim.parallel import CollectiveSpeed, free_bytes
 from ksim.training import preflight_report
-from ksim.training.compilation import compile_program, enable_compilation_cache
+from ksim.training.compilation import enable_compilation_cache
 from ksim.training.device_fit import DeviceFit, device_fit
 from ksim.training.distinctness import Distinctness, count_distinct
-from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.program import Program
 from ksim.training.program_memory import program_memory
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, collective_speed
+from ksim.training.trial import Trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,20 +73,19 @@ def verify(program: Program, config: RunConfig) -> Preflight:
     partitioner, seed = program.partitioner, config.seed
     free = free_bytes(partitioner.devices)  # before anything lies there
     with RunStatus() as status:
-        with status.phase("building the initial state"):
-            train_state = program.place_train_state(program.initial_train_state(seed))
-            env_state = partitioner.shard_environments(program.new_environments(seed))
-        compiled = compile_program(
-            program.partitioned(), train_state, env_state, _request(program, 0), status
-        )
-    fit = device_fit(program, program_memory(compiled, train_state, env_state), free)
+        trial = Trial.compile(program, seed, status)
+    memory = program_memory(trial.compiled, trial.train_state, trial.env_state)
+    fit = device_fit(program, memory, free)
     is_main = jax.process_index() == 0
     if is_main:
         preflight_report.show_devices(fit)
     fit.check()
     with RunStatus() as status, status.phase("running a trial"):
-        metrics, env_state = _run_trial(program, compiled, train_state, env_state)
-        distinctness = count_distinct(program, seed, env_state)
+        times = trial.run()
+        metrics = Telemetry.of(program).metrics(
+            times.num_steps, times.rollout_seconds, times.update_seconds
+        )
+        distinctness = count_distinct(program, seed, trial.env_state)
     preflight = Preflight(
         fit=fit,
         speed=collective_speed(partitioner),
@@ -99,6 +96,7 @@ def verify(program: Program, config: RunConfig) -> Preflight:
     if is_main:
         preflight_report.show_lines(
             [
+                *(f"{name}: {note}" for name, note in program.notes.items()),
                 *preflight_report.memory_lines(fit),
                 *preflight_report.speed_lines(preflight.metrics, preflight.speed),
                 *preflight_report.difference_lines(distinctness, program.num_envs),
@@ -107,32 +105,3 @@ def verify(program: Program, config: RunConfig) -> Preflight:
             ]
         )
     return preflight
-
-
-def _run_trial(
-    program: Program, compiled: CompiledProgram, train_state: Any, env_state: Any
-) -> tuple[dict[str, float], Any]:
-    """Runs two iterations; the first one warms up. Returns metrics and the environments."""
-    telemetry = Telemetry.of(program)
-    for iteration in range(2):
-        began = time.monotonic()
-        env_state, trajectory, statistics = compiled.rollout(
-            train_state, env_state, _request(program, iteration)
-        )
-        jax.block_until_ready(statistics)
-        acted = time.monotonic()
-        train_state, metrics = compiled.update(train_state, trajectory, statistics)
-        jax.block_until_ready(metrics)
-        learned = time.monotonic()
-    num_steps = float(np.sum(program.partitioner.gather_environments(statistics.num_steps)))
-    return telemetry.metrics(num_steps, acted - began, learned - acted), env_state
-
-
-def _request(program: Program, iteration: int) -> Any:
-    return program.partitioner.replicate_state(
-        RolloutRequest(
-            is_deterministic=np.array(False),
-            stream=np.array(TRAIN, np.int32),
-            index=np.array(iteration, np.int32),
-        )
-    )

@@ -107,7 +107,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     if config.is_compilation_cached:
         enable_compilation_cache()
     run_directory = create_run_directory(config.run_dir, program.task_name)
-    save_config(config, run_directory.config_path)
+    save_config(config, run_directory.config_path, program.notes)
     set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
     with contextlib.ExitStack() as context:
         context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
@@ -121,6 +121,8 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
         recorder = _LastMetrics()
         with RunStatus(config.max_steps) as status, GracefulStop(status.message) as stop:
             status.message(_introduction(program, config, run_directory.path, start_from))
+            for name, note in program.notes.items():
+                status.message(f"{name}={getattr(config, name)}: {note}")
             loop = TrainingLoop(
                 program,
                 _loop_settings(config, program),
