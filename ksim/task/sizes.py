@@ -36,6 +36,7 @@ def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
 
     config = task.config
     num_batches = config.default_num_batches
+    devices = task.partitioner.devices  # before anything else starts JAX: it may simulate some
     checkpoint = checkpoint_to_continue(config)
     if checkpoint is not None:
         num_envs = int(read_metadata(checkpoint)["num_envs"])
@@ -57,7 +58,7 @@ def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
 
         chosen = choose_num_envs(
             build,
-            task.partitioner.devices,
+            devices,
             num_batches,
             config.seed,
             config.is_compilation_cached,

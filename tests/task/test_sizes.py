@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import pytest
 
 from ksim.config import AUTO, ConfigError, load_config
@@ -57,6 +58,25 @@ def test_the_choice_is_measured(capsys):
     assert "num_envs=auto: trying 64 environments" in output
     assert program.num_envs in (16, 64)
     assert program.notes["num_envs"].startswith("chosen by num_envs=auto. Tried: 16 environments:")
+
+
+def test_devices_are_chosen_before_anything_else_starts_jax(chosen, monkeypatch):
+    task, asked = auto_task(num_devices=2), []
+    partitioner = task.get_partitioner()
+
+    def process_count():
+        asked.append("processes")
+        return 2
+
+    def get_partitioner():
+        asked.append("devices")
+        return partitioner
+
+    monkeypatch.setattr(task, "get_partitioner", get_partitioner)
+    monkeypatch.setattr(jax, "process_count", process_count)
+    with pytest.raises(ConfigError, match="measures in one process, and there are 2"):
+        task.check()
+    assert asked[0] == "devices"
 
 
 @pytest.mark.parametrize(
