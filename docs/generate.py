@@ -22,7 +22,8 @@ from types import ModuleType
 from typing import Any
 
 import ksim
-from ksim.config import option_table
+from ksim.config import option_table, options_of
+from ksim.functional import PPOConfig, RunnerConfig
 from ksim.terms.checks import Range
 from ksim.terms.joint_values import JointValues, Pose
 from ksim.terms.lookup import Names
@@ -81,6 +82,10 @@ def stale_lines(path: Path, text: str) -> str:
 def options_page() -> str:
     """Returns the options of a task that learns by PPO on several devices, by concern."""
     tables = option_table(ksim.DistributedPPOConfig).replace("### ", "## ")
+    shared = set(options_of(ksim.DistributedPPOConfig))
+    own = set(options_of(PPOConfig)) - shared
+    learning = _rows_of(option_table(PPOConfig), own)
+    running = _rows_of(option_table(RunnerConfig), set(options_of(RunnerConfig)))
     return f"""{NOTE}
 
 # Options
@@ -89,7 +94,25 @@ These are the options of every task that derives from `DistributedPPOTask`. A ta
 (`PPOTask`) has all but the last group. An option is written `name=value` on the command line or
 `name: value` in a YAML file; `--help` shows the options of a task with its own defaults.
 
-{tables}"""
+{tables}
+## Options of `ksim.train_ppo`
+
+[Training by a function](functional.md) has them in two objects. `ksim.algorithms.ppo.PPOConfig` has
+those of "PPO" and "Networks" above (but for `num_passes`), and:
+
+{learning}
+
+`ksim.runner.RunnerConfig` has:
+
+{running}
+"""
+
+
+def _rows_of(tables: str, names: set[str]) -> str:
+    """Returns one table of the options of these names."""
+    rows = [row for row in tables.splitlines() if row.startswith("|")]
+    named = [row for row in rows if row.split("`")[1:2] and row.split("`")[1] in names]
+    return "\n".join([*rows[:2], *named])
 
 
 def terms_page() -> str:

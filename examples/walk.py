@@ -16,6 +16,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import ksim
 from examples.walking_distributed import (
@@ -23,7 +24,12 @@ from examples.walking_distributed import (
     HumanoidWalkingDistributedTask,
 )
 
-GIF_WIDTH, GIF_HEIGHT = 320, 240
+SMALL_FILM = {
+    "video_width": 320,
+    "video_height": 240,
+    "video_seconds": 5.0,
+    "video_frames_per_second": 12.5,
+}
 EXAMINED_OBSERVATION = "base_linear_velocity"
 
 
@@ -96,7 +102,7 @@ def examine(config: WalkConfig, run: Path) -> dict[str, float]:
     }
 
 
-def film(config: WalkConfig, run: Path, name: str, width: int, height: int) -> None:
+def film(config: WalkConfig, run: Path, name: str, **options: Any) -> None:
     """Films the examination; a machine that cannot draw loses the film and nothing else."""
     exam = dataclasses.replace(
         config,
@@ -105,8 +111,7 @@ def film(config: WalkConfig, run: Path, name: str, width: int, height: int) -> N
         load_from_ckpt_path=str(run),
         run_dir=None,
         video_path=str(run / "videos" / name),
-        video_width=width,
-        video_height=height,
+        **options,
     )
     try:
         ExamTask(exam).run()
@@ -119,19 +124,20 @@ class WalkTask(HumanoidWalkingDistributedTask):
 
     config: WalkConfig
 
-    def run(self) -> dict[str, float]:
-        """Returns the examination."""
+    def run(self) -> Any:
+        """Returns the examination; with another `run_mode` than train, what that returns."""
         from ksim.render.curves import draw_curves
 
         result = super().run()
-        assert isinstance(result, ksim.RunResult)
+        if not isinstance(result, ksim.RunResult):
+            return result
         config = self.config
         report = examine(config, result.path)
         (result.path / "walk.json").write_text(json.dumps(report, indent=2) + "\n")
         print(json.dumps(report, indent=2))
         print(f"The curves are {draw_curves([result.path], result.path / 'curves.png')}")
-        film(config, result.path, "walk.mp4", config.video_width, config.video_height)
-        film(config, result.path, "walk.gif", GIF_WIDTH, GIF_HEIGHT)
+        film(config, result.path, "walk.mp4")
+        film(config, result.path, "walk.gif", **SMALL_FILM)
         return report
 
 

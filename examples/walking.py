@@ -172,7 +172,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
             "vertical_velocity": ksim.VerticalVelocityReward.create(physics_model, scale=-0.5),
             "sway": ksim.AngularVelocityXYReward.create(physics_model, scale=-0.05),
             "posture": ksim.JointDeviationReward.create(
-                physics_model, others, default_positions="stand", scale=-0.1
+                physics_model, others, default_positions="stand", scale=-0.2
             ),
             "joint_limit": ksim.JointLimitReward.create(physics_model, scale=-1.0),
             "action_rate": ksim.ActionRateReward(scale=-0.005),

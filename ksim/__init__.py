@@ -23,6 +23,9 @@ if TYPE_CHECKING:
         MujocoTerms,
         Timestep,
     )
+    from ksim.functional import (
+        train_ppo,
+    )
     from ksim.nn import (
         ActorCritic,
         BoundModel,
@@ -283,6 +286,7 @@ __all__ = [
     "set_mesh",
     "shard_pytree",
     "split_key_across_devices",
+    "train_ppo",
     "unreplicate",
 ]
 
@@ -302,6 +306,7 @@ _MODULES = {
         "MujocoTerms",
         "Timestep",
     ),
+    "ksim.functional": ("train_ppo",),
     "ksim.nn": (
         "ActorCritic",
         "BoundModel",

@@ -1,12 +1,16 @@
 """The examples do what they are there for."""
 
+import dataclasses
 import json
 import time
 
 import pytest
 
+from examples import functional_cartpole
 from examples.cartpole import CartPoleConfig, CartPoleTask
 from examples.walk import WalkConfig, WalkTask
+from ksim.algorithms.ppo import PPOConfig
+from ksim.runner import RunnerConfig
 from tests.small_cartpole import read_metrics
 
 
@@ -46,3 +50,22 @@ def test_the_walk_is_trained_examined_and_filmed(tmp_path, monkeypatch, capsys):
     assert abs(report["mean_velocity"]) < 0.5
     assert (tmp_path / "run" / "curves.png").exists()
     assert "No film: The film could not be made" in capsys.readouterr().err
+
+
+def test_the_functional_cartpole_runs_from_top_to_bottom(capsys):
+    trained, tried = functional_cartpole.main(
+        PPOConfig(n_steps=16, hidden_sizes=(16,)),
+        RunnerConfig(total_timesteps=1024, num_envs=8, num_devices=1),
+    )
+    # However bad it is, the pole needs some steps to fall.
+    assert trained >= 8 and 8 <= tried <= 500
+    assert "of 64 trial episodes" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_the_functional_cartpole_is_solved(seed):
+    runner_config = dataclasses.replace(functional_cartpole.RUNNER_CONFIG, seed=seed)
+    trained, tried = functional_cartpole.main(runner_config=runner_config)
+    assert trained >= 475
+    assert tried >= 475

@@ -41,7 +41,7 @@ from ksim.parallel.shards import (
 )
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
-from ksim.parallel.traffic import bytes_per_update
+from ksim.parallel.traffic import bytes_per_update, num_floats, parameter_sizes
 
 __all__ = [
     "AxisName",
@@ -70,6 +70,8 @@ __all__ = [
     "make_mesh",
     "mean_over_devices",
     "measure_collectives",
+    "num_floats",
+    "parameter_sizes",
     "replica_drift",
     "replica_fingerprint",
     "replicate",

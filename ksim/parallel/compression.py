@@ -12,7 +12,6 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config.concerns import COMPRESSIONS
 from ksim.parallel.collectives import AxisName
-from ksim.parallel.shards import ParameterShards, split_axis
 
 Tree = TypeVar("Tree")
 
@@ -74,17 +73,17 @@ class Compression:
         errors: Tree,
         is_last: Bool[Array, ""] | bool,
         axis_name: AxisName,
-        shards: ParameterShards,
     ) -> tuple[Tree, Tree]:
         """Averages gradients over replicas.
+
+        Blocks never hold numbers of two leaves: what is rounded in one leaf does not depend on the
+        others, of which the devices of a group may have different shards.
 
         Args:
           gradients: of this device.
           errors: what rounding has taken from its gradients so far, likewise.
           is_last: whether nothing may be postponed any more.
           axis_name: the axes over the replicas.
-          shards: how devices of a group share parameters. Split and whole leaves go separately:
-            those that are whole must be rounded alike in the whole group.
 
         Returns:
           The mean of gradients and errors over the replicas, the same on all of them, and the
@@ -92,29 +91,7 @@ class Compression:
         """
         if lax.psum(1, axis_name) == 1:  # a number: nothing is sent
             return gradients, errors
-        total = jax.tree.map(jnp.add, gradients, errors)
-        leaves = jax.tree.leaves(total)
-        is_split = [False] * len(leaves)
-        if shards.axis_name is not None:
-            is_split = [split_axis(spec) is not None for spec in jax.tree.leaves(shards.specs)]
-        means, remainders = list(leaves), list(leaves)
-        for kind in (False, True):
-            indices = [index for index, split in enumerate(is_split) if split is kind]
-            if not indices:
-                continue
-            found = self._mean_of([leaves[index] for index in indices], is_last, axis_name)
-            for index, mean, remainder in zip(indices, *found, strict=True):
-                means[index], remainders[index] = mean, remainder
-        means = [
-            mean.astype(gradient.dtype)
-            for mean, gradient in zip(means, jax.tree.leaves(gradients), strict=True)
-        ]
-        structure = jax.tree.structure(gradients)
-        return jax.tree.unflatten(structure, means), jax.tree.unflatten(structure, remainders)
-
-    def _mean_of(
-        self, leaves: list[Array], is_last: Bool[Array, ""] | bool, axis_name: AxisName
-    ) -> tuple[list[Array], list[Array]]:
+        leaves = jax.tree.leaves(jax.tree.map(jnp.add, gradients, errors))
         blocks = jnp.concatenate([_to_blocks(leaf) for leaf in leaves])
         mean, error = self._round_trip(blocks, axis_name)
 
@@ -124,16 +101,24 @@ class Compression:
             return mean + rest, jnp.zeros_like(error)
 
         mean, error = lax.cond(is_last, send_the_rest, lambda operand: operand, (mean, error))
-        return _from_blocks(mean, leaves), _from_blocks(error, leaves)
+        means = [
+            mean.astype(gradient.dtype)
+            for mean, gradient in zip(
+                _from_blocks(mean, leaves), jax.tree.leaves(gradients), strict=True
+            )
+        ]
+        structure = jax.tree.structure(gradients)
+        remainders = _from_blocks(error, leaves)
+        return jax.tree.unflatten(structure, means), jax.tree.unflatten(structure, remainders)
 
     def _round_trip(
         self, blocks: Float[Array, "n BLOCK"], axis_name: AxisName
     ) -> tuple[Float[Array, "n BLOCK"], Float[Array, "n BLOCK"]]:
         """Returns the mean over devices, and what this device's roundings have taken from it."""
         num_devices = lax.psum(1, axis_name)
-        num_blocks = blocks.shape[0]
-        blocks_each = math.ceil(num_blocks / num_devices)
-        padded = jnp.pad(blocks, ((0, num_devices * blocks_each - num_blocks), (0, 0)))
+        size = blocks.shape[0]
+        blocks_each = math.ceil(size / num_devices)
+        padded = jnp.pad(blocks, ((0, num_devices * blocks_each - size), (0, 0)))
         parts = padded.reshape(num_devices, blocks_each, BLOCK)  # one for each device
 
         wire, scales = self._encode(parts)
@@ -148,7 +133,7 @@ class Compression:
         own_error = num_devices * (own_mean - self._decode(wire, scales))
         errors = errors.at[lax.axis_index(axis_name)].add(own_error)
         mean = self._decode(lax.all_gather(wire, axis_name), lax.all_gather(scales, axis_name))
-        return mean.reshape(-1, BLOCK)[:num_blocks], errors.reshape(-1, BLOCK)[:num_blocks]
+        return mean.reshape(-1, BLOCK)[:size], errors.reshape(-1, BLOCK)[:size]
 
     def _encode(self, blocks: Float[Array, "... BLOCK"]) -> tuple[Array, Float[Array, "... 1"]]:
         largest = jnp.max(jnp.abs(blocks), axis=-1, keepdims=True)

@@ -10,35 +10,49 @@ SIMULATED_DEVICES_FLAG = "--xla_force_host_platform_device_count"
 
 
 def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
-    """Returns the local devices that a run uses.
+    """Returns the devices that a run uses, those of all its processes.
 
     On a CPU, `num_devices` makes that many simulated devices, provided that JAX has not started
     yet and that `XLA_FLAGS` does not say otherwise: the environment variable has the last word.
 
     Args:
-      num_devices: how many devices to use; `None` takes all that JAX sees.
+      num_devices: how many devices of each process to use; `None` takes all that JAX sees.
 
     Returns:
-      The first `num_devices` local devices, in JAX's order.
+      The first `num_devices` devices of each process, in JAX's order, process by process.
 
     Raises:
-      ConfigError: if there are fewer devices than asked for.
+      ConfigError: if there are fewer devices than asked for, or processes have different numbers
+        of them.
     """
     if num_devices is not None:
         if num_devices < 1:
             raise ConfigError(f"num_devices must be at least 1, found {num_devices}.")
         _request_simulated_devices(num_devices)
     devices = tuple(jax.local_devices())
-    if num_devices is None:
-        return devices
-    if num_devices > len(devices):
-        kind = devices[0].platform
+    if num_devices is None or num_devices <= len(devices):
+        return _of_all_processes(num_devices)
+    kind = devices[0].platform
+    raise ConfigError(
+        f"num_devices={num_devices}, but there are only {len(devices)} {kind} device(s)."
+        f" Write num_devices={len(devices)} or leave the option out"
+        f"{_how_to_simulate(num_devices) if kind == 'cpu' else ''}."
+    )
+
+
+def _of_all_processes(num_devices: int | None) -> tuple[jax.Device, ...]:
+    by_process = [
+        [device for device in jax.devices() if device.process_index == index][:num_devices]
+        for index in range(jax.process_count())
+    ]
+    counts = [len(devices) for devices in by_process]
+    if len(set(counts)) > 1:
+        found = ", ".join(f"{count} in process {index}" for index, count in enumerate(counts))
         raise ConfigError(
-            f"num_devices={num_devices}, but there are only {len(devices)} {kind} device(s)."
-            f" Write num_devices={len(devices)} or leave the option out"
-            f"{_how_to_simulate(num_devices) if kind == 'cpu' else ''}."
+            f"The processes have different numbers of devices: {found}. Write"
+            f" num_devices={min(counts)}: it counts the devices of one process."
         )
-    return devices[:num_devices]
+    return tuple(device for devices in by_process for device in devices)
 
 
 def _request_simulated_devices(num_devices: int) -> None:

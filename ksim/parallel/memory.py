@@ -11,7 +11,7 @@ _MEMORY_INFO = Path("/proc/meminfo")
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 
-def free_bytes(devices: Sequence[Any]) -> list[int | None]:
+def free_bytes(devices: Sequence[Any], num_processes_on_host: int = 1) -> list[int | None]:
     """Returns the bytes that each device has left for a program.
 
     An accelerator says so itself. Devices on a CPU share the memory of their machine: each is
@@ -19,12 +19,13 @@ def free_bytes(devices: Sequence[Any]) -> list[int | None]:
 
     Args:
       devices: the devices of a run, as `jax.devices()` gives them.
+      num_processes_on_host: processes of the run on this machine, with as many devices each.
 
     Returns:
       Bytes for each device; `None` where they are not known, as of another process's devices.
     """
     own = [device for device in devices if device.process_index == jax.process_index()]
-    num_on_host = sum(device.platform == "cpu" for device in own)
+    num_on_host = num_processes_on_host * sum(device.platform == "cpu" for device in own)
 
     def free(device: Any) -> int | None:
         if device not in own:

@@ -1,6 +1,7 @@
 """When and how the devices of a run agree on their parameters."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,13 @@ class Synchronisation:
         update = jnp.arange(1, num_updates + 1)
         return (update % self.period == 0) | (update == num_updates)
 
+    def num_communicating(self, num_updates: int) -> int:
+        """Returns how many of the updates of an iteration communicate.
+
+        Devices that share parameters do so in every one.
+        """
+        return num_updates if self.shards.size > 1 else math.ceil(num_updates / self.period)
+
     def gradients(self, gradients: Any) -> Any:
         """Returns gradients averaged over replicas, or what the replacement makes of them."""
         if self.average_gradients is not None:
@@ -119,8 +127,7 @@ class Synchronisation:
         """
         if not self.compression.is_on:
             return self.gradients(gradients), errors
-        axis_name = self.replica_axis_name
-        return self.compression.mean(gradients, errors, is_last, axis_name, self.shards)
+        return self.compression.mean(gradients, errors, is_last, self.replica_axis_name)
 
     def drift(self, parameters: Any) -> Float[Array, ""]:
         """Returns the largest difference between two replicas of any parameter."""

@@ -1,7 +1,6 @@
 """Proximal policy optimisation, on one device of several."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ from ksim.parallel import (
     bytes_per_update,
     environment_keys,
     mean_over_devices,
-    split_axis,
+    num_floats,
+    parameter_sizes,
 )
 from ksim.rl.algorithm import Algorithm, Learner
 from ksim.rl.gae import generalized_advantages
@@ -75,6 +75,43 @@ class Batch:
             env_id=by_env(self.env_id),
         )
 
+    def in_segments(self, num_segments: int) -> "Batch":
+        """Returns the batch with each environment's steps cut into pieces that count as its own.
+
+        Piece `s` of environment `e` is environment `e * num_segments + s` of the result, whose
+        arrays are `[T / num_segments, num_envs * num_segments, ...]`.
+
+        Args:
+          num_segments: how many pieces; a divisor of T.
+
+        Raises:
+          ValueError: if `num_segments` does not divide T, or the model has a memory: what it
+            remembered in the middle of a rollout is not known.
+        """
+        num_steps, num_envs = self.is_valid.shape
+        if num_segments == 1:
+            return self
+        if num_steps % num_segments or jax.tree.leaves(self.initial_carry):
+            raise ValueError(
+                f"A rollout of {num_steps} steps cannot be cut into {num_segments} pieces: their"
+                " number must divide its length, and the model must have no memory."
+            )
+
+        def cut(array: Array) -> Array:
+            shape = array.shape[2:]
+            pieces = array.reshape(num_segments, -1, num_envs, *shape)
+            return jnp.moveaxis(pieces, 0, 2).reshape(-1, num_envs * num_segments, *shape)
+
+        ids = self.env_id[:, None] * num_segments + jnp.arange(num_segments)[None]
+        return Batch(
+            observations=jax.tree.map(cut, self.observations),
+            latent=cut(self.latent),
+            samples=jax.tree.map(cut, self.samples),
+            is_valid=cut(self.is_valid),
+            initial_carry=self.initial_carry,
+            env_id=ids.ravel(),
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class PPO(Algorithm):
@@ -92,6 +129,8 @@ class PPO(Algorithm):
       reward_scaling: factor on rewards; the critic learns of scaled rewards.
       has_normalized_advantages: whether advantages are scaled to mean 0 and deviation 1, once for
         an iteration, over all devices.
+      num_segments: pieces that a rollout is cut into, in time; the pieces are dealt to minibatches
+        as environments are, so that a few environments can make many minibatches.
     """
 
     optimizer: optax.GradientTransformation
@@ -104,6 +143,7 @@ class PPO(Algorithm):
     num_passes: int
     reward_scaling: float = 1.0
     has_normalized_advantages: bool = True
+    num_segments: int = 1
 
     def __post_init__(self) -> None:
         check_optimizer_takes_shards(self.optimizer, self.synchronisation.shards)
@@ -125,24 +165,17 @@ class PPO(Algorithm):
     def bytes_per_update(self, learner: Learner, num_devices: int) -> float:
         """See `Algorithm.bytes_per_update`; by `ksim.parallel.bytes_per_update`."""
         synchronisation = self.synchronisation
-        specs = jax.tree.leaves(self.specs(learner).model)
-        sizes: dict[bool, list[int]] = {False: [], True: []}
-        for leaf, spec in zip(jax.tree.leaves(learner.model), specs, strict=True):
-            sizes[split_axis(spec) is not None].append(math.prod(leaf.shape))
+        sizes, split_sizes = parameter_sizes(learner.model, self.specs(learner).model)
         return bytes_per_update(
-            sizes[False],
+            sizes,
             num_devices,
             self.num_updates,
             period=synchronisation.period,
             mode=synchronisation.mode,
             compression=synchronisation.compression.kind,
-            num_optimizer_numbers=sum(
-                math.prod(leaf.shape)
-                for leaf in jax.tree.leaves(learner.optimizer_state)
-                if jnp.issubdtype(leaf.dtype, jnp.floating)
-            ),
+            num_optimizer_numbers=num_floats(learner.optimizer_state),
             fsdp_devices=synchronisation.shards.size,
-            split_sizes=sizes[True],
+            split_sizes=split_sizes,
         )
 
     @property
@@ -152,10 +185,8 @@ class PPO(Algorithm):
 
     @property
     def num_synchronisations(self) -> int:
-        """See `Algorithm.num_synchronisations`: devices that share parameters always do."""
-        if self.synchronisation.shards.size > 1:
-            return self.num_updates
-        return math.ceil(self.num_updates / self.synchronisation.period)
+        """See `Algorithm.num_synchronisations`."""
+        return self.synchronisation.num_communicating(self.num_updates)
 
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""
@@ -176,6 +207,7 @@ class PPO(Algorithm):
         """See `Algorithm.update`."""
         deal_key, entropy_key = jax.random.split(key)
         batch, batch_metrics = self.prepare(trajectory, normalizer)
+        batch = batch.in_segments(self.num_segments)
         members = minibatch_members(deal_key, batch.env_id, self.num_batches, self.num_passes)
         num_updates = members.shape[0]
         scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
@@ -183,10 +215,10 @@ class PPO(Algorithm):
 
         synchronisation = self.synchronisation
         turns = Turn(
-            iteration=jnp.full(num_updates, iteration),
             index=jnp.arange(num_updates),
             is_synchronising=synchronisation.schedule(num_updates),
             is_last=jnp.arange(num_updates) == num_updates - 1,
+            iteration=jnp.full(num_updates, iteration),
         )
 
         def one_update(progress: Progress, inputs: tuple[Turn, Array]) -> tuple[Progress, Metrics]:

@@ -40,16 +40,16 @@ class Turn:
     """Where an update stands in its iteration.
 
     Attributes:
-      iteration: `[]` int32 iterations finished before this one.
       index: `[]` int32 its number, from 0.
       is_synchronising: `[]` whether devices agree on it.
       is_last: `[]` whether it is the last one.
+      iteration: `[]` int32 the iteration, the same for all its updates.
     """
 
-    iteration: Int[Array, ""]
     index: Int[Array, ""]
     is_synchronising: Bool[Array, ""]
     is_last: Bool[Array, ""]
+    iteration: Int[Array, ""]
 
 
 @struct.dataclass

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ksim.config import ConfigError
-from ksim.config.concerns import DevicesConfig, check_divides, check_fsdp_divides
+from ksim.config.concerns import (
+    DevicesConfig,
+    ProcessesConfig,
+    check_divides,
+    check_fsdp_divides,
+)
 from ksim.task.rl import RLConfig, RLTask
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ksim.parallel import Partitioner
+    from ksim.parallel.processes import ProcessGroup
     from ksim.training.preflight import Preflight
     from ksim.training.run import RunResult
 
@@ -23,7 +32,7 @@ SINGLE_DEVICE_WARNING = (
 
 
 @dataclass
-class DistributedRLConfig(DevicesConfig, RLConfig):
+class DistributedRLConfig(ProcessesConfig, DevicesConfig, RLConfig):
     """Options of a task on several devices."""
 
     def validate(self) -> None:
@@ -61,24 +70,38 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     training, with the same numbers.
     """
 
+    @functools.cached_property
+    def processes(self) -> ProcessGroup:
+        """The processes of the run, which meet when this is first read; usually this one alone.
+
+        Raises:
+          ConfigError: if options and variables do not fit together, or processes disagree.
+          ProcessesError: if the processes do not find each other in time.
+        """
+        from ksim.parallel.processes import run_facts, start_processes
+
+        return start_processes(
+            self.config,
+            lambda: run_facts(self.config, (type(self), type(self.config))),
+            self.config.num_devices,
+        )
+
     def get_partitioner(self) -> Partitioner:
         """Returns what runs the per-device program, as the option `partitioner` says.
 
         Raises:
           ConfigError: if `partitioner=pmap` and there are several processes.
         """
-        import jax
-
         from ksim.parallel import Pmap, ShardMap, SingleDevice, select_devices
 
         config = self.config
+        num_processes = self.processes.count  # they meet before JAX starts its devices
         axis_name = config.pmap_axis_name
         devices = select_devices(config.num_devices)
         if len(devices) == 1:
             check_fsdp_divides(config.fsdp_devices, 1)
             logger.warning(SINGLE_DEVICE_WARNING)
             return SingleDevice(devices[0], axis_name)
-        num_processes = jax.process_count()
         if config.partitioner == "pmap" and num_processes > 1:
             raise ConfigError(
                 f"partitioner=pmap runs in one process, and there are {num_processes}."
@@ -92,6 +115,12 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
 
     def check(self) -> None:
         """See `RLTask.check`; also checks that everything splits evenly over the devices."""
+        num_processes = self.processes.count  # they meet before anything is read or written
+        if self.config.run_mode == "view" and num_processes > 1:
+            raise ConfigError(
+                f"run_mode=view shows one window, and there are {num_processes} processes."
+                " Start one process."
+            )
         super().check()
         if self.config.scaling == "weak":
             from ksim.task.sizes import settle_weak_scaling
@@ -114,13 +143,20 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         if is_thorough:
             self.verify_setup()
             return
-        self.check()
-        self._print_setup()
+        from ksim.parallel.processes import failures_reported
+
+        with failures_reported():
+            self.check()
+        if self.processes.is_main:
+            self._print_setup()
 
     def verify_setup(self) -> Preflight:
         """See `RLTask.verify_setup`; also shows what will lie where."""
+        from ksim.parallel.processes import failures_reported
+
         self.verify_distributed_setup()
-        return super().verify_setup()
+        with failures_reported():
+            return super().verify_setup()
 
     def _print_setup(self) -> None:
         devices = self.partitioner.devices
@@ -137,6 +173,13 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             f" gradients are averaged every {self.config.grad_sync_period} update(s)",
             flush=True,
         )
+
+    def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
+        """See `RLTask.run`; if it fails, the other processes hear of it and end too."""
+        from ksim.parallel.processes import failures_reported
+
+        with failures_reported():
+            return super().run()
 
     def run_distributed_training(self) -> RunResult:
         """Trains on all devices; the same as `run`."""

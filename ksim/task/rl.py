@@ -135,8 +135,17 @@ class RLTask(ABC, Generic[ConfigT]):
 
         if self._engine_name() == "mjx":
             return MjxEngine(physics_model)
-        num_devices = self.partitioner.num_devices
-        return NativeEngine(physics_model, num_threads=max(1, num_host_cores() // num_devices))
+        return NativeEngine(
+            physics_model, num_threads=max(1, num_host_cores() // self._num_devices_on_my_cores())
+        )
+
+    def _num_devices_on_my_cores(self) -> int:
+        """Returns how many devices share the cores that this process may use."""
+        from ksim.parallel.processes import current_processes
+
+        processes = current_processes()
+        devices_of_each = self.partitioner.num_devices // processes.count
+        return devices_of_each * len(processes.peers_on_my_cores)
 
     def _engine_name(self) -> str:
         """Returns `mjx` or `mujoco`."""

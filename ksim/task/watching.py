@@ -53,7 +53,7 @@ def film_checkpoint(program: Program, config: RLConfig) -> Path:
         with status.phase(f"playing {config.video_seconds:g} s of {checkpoint}"):
             qpos = record(environment, policy, train_state.level, config.seed, num_steps)
         try:
-            with status.phase("drawing the film"):
+            with status.phase("rendering the film"):
                 backend = make_film(mj_model, qpos, environment.ctrl_dt, picture, path)
         except FilmError as error:
             raise ConfigError(str(error)) from error

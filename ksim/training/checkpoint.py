@@ -142,6 +142,15 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return _read_description(path)["metadata"]
 
 
+def read_step(path: Path) -> int:
+    """The iterations that were completed when the checkpoint at `path` was saved.
+
+    Raises:
+      CheckpointCorruptError: if the metadata is missing or was changed.
+    """
+    return int(_read_description(path)["step"])
+
+
 def list_checkpoints(directory: Path) -> list[Path]:
     """The finished checkpoints in `directory`, oldest step first.
 
@@ -149,7 +158,7 @@ def list_checkpoints(directory: Path) -> list[Path]:
     """
     if not directory.is_dir():
         return []
-    return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=_step_in_name)
+    return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=step_of)
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
@@ -220,7 +229,7 @@ def set_aside_later_checkpoints(directory: Path, step: int) -> list[Path]:
     """
     moved = []
     for path in list_checkpoints(directory):
-        if _step_in_name(path) > step:
+        if step_of(path) > step:
             number = len(list(directory.glob(f"{path.name}.superseded_*")))
             moved.append(path.rename(path.with_name(f"{path.name}.superseded_{number}")))
     return moved
@@ -230,7 +239,8 @@ def _is_named_checkpoint(path: Path) -> bool:
     return _STEP_PATTERN.fullmatch(path.name) is not None and (path / MANIFEST_NAME).is_file()
 
 
-def _step_in_name(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The step of a checkpoint, given its path."""
     return int(path.name.removeprefix("step_"))
 
 
@@ -262,7 +272,7 @@ def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     # orbax stores neither arrays of size zero nor an empty dictionary; their records suffice.
     arrays = {name: array for name, array in arrays.items() if array.size}
     if arrays:
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(path.absolute(), args=ocp.args.PyTreeSave(arrays))
 
 
@@ -272,10 +282,25 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     if not names:
         return {}
     as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
-    with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    with _checkpointer() as checkpointer:
         return checkpointer.restore(
             path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy)
         )
+
+
+def _checkpointer() -> Any:
+    """Returns what reads and writes arrays in this process, without waiting for any other."""
+    import orbax.checkpoint as ocp
+
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(),
+        active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"process_{jax.process_index()}",
+    )
+    return ocp.Checkpointer(
+        ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+        multiprocessing_options=alone,
+    )
 
 
 def _read_description(path: Path) -> dict[str, Any]:

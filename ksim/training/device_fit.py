@@ -1,9 +1,7 @@
 """What lies on which device, and whether it has room for it."""
 
 import dataclasses
-import socket
-
-import jax
+from collections.abc import Sequence
 
 from ksim.config import ConfigError
 from ksim.training.program import Program
@@ -19,7 +17,7 @@ class DevicePlace:
     Attributes:
       name: as JAX calls it.
       kind: what it is.
-      host: the machine or process that it belongs to.
+      host: the machine that it belongs to.
       first_env: the first of its environments, by global id.
       num_envs: how many it has.
       free: bytes that it had left before the run; `None` if not known.
@@ -95,24 +93,24 @@ class DeviceFit:
         return f"num_envs={num_envs} batch_size={num_envs // self.num_batches}"
 
 
-def device_fit(program: Program, memory: ProgramMemory, free: list[int | None]) -> DeviceFit:
+def device_fit(
+    program: Program, memory: ProgramMemory, free: Sequence[int | None], hosts: Sequence[str]
+) -> DeviceFit:
     """Returns how a program lies on its devices.
 
     Args:
       program: the built task.
       memory: what it takes on one of them.
       free: bytes that each had left before.
+      hosts: the machine of each process.
     """
     devices = program.partitioner.devices
     envs_per_device = program.num_envs // len(devices)
-    own = jax.process_index()
     places = tuple(
         DevicePlace(
             name=str(device),
             kind=device.device_kind,
-            host=socket.gethostname()
-            if device.process_index == own
-            else f"process {device.process_index}",
+            host=hosts[device.process_index],
             first_env=index * envs_per_device,
             num_envs=envs_per_device,
             free=free[index],

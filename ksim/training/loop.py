@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
+from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
 from ksim.training.checkpoint import (
     prune_checkpoints,
     restore_checkpoint,
@@ -34,7 +36,7 @@ class LoopSettings:
       save_every_n_seconds: seconds from one checkpoint to the next; `None` for none.
       keep_checkpoints: how many of the newest are kept.
       eval_every_n_steps: iterations from one evaluation to the next; `None` for the last only.
-      eval_length_seconds: length of an evaluation, simulated s.
+      eval_length_seconds: length of an evaluation, simulated s; `None` for no evaluation.
       metadata: what is stored with every checkpoint; JSON data.
       single_device_rate: environment steps that one device alone does in a second, to compare
         with; `None` if it is not known.
@@ -46,7 +48,7 @@ class LoopSettings:
     save_every_n_seconds: float | None
     keep_checkpoints: int
     eval_every_n_steps: int | None
-    eval_length_seconds: float
+    eval_length_seconds: float | None
     metadata: dict[str, Any]
     single_device_rate: float | None = None
 
@@ -61,21 +63,30 @@ class RunState:
 
 
 class TrainingLoop:
-    """Runs a program until its last iteration, or until it is told to stop."""
+    """Runs a program until its last iteration, or until it is told to stop.
+
+    Attributes:
+      stopped_by: the signal that ended the run, in words; None if none did.
+    """
 
     def __init__(
         self,
         program: Program,
         settings: LoopSettings,
-        run_directory: RunDirectory,
+        run_directory: RunDirectory | None,
         loggers: list[MetricsLogger],
         status: RunStatus,
+        processes: ProcessGroup | None = None,
     ) -> None:
+        """Prepares the loop; without a run directory it saves nothing."""
         self._program = program
         self._settings = settings
         self._directory = run_directory
         self._loggers = loggers
         self._status = status
+        self._processes = processes or SingleProcess()
+        self.stopped_by: str | None = None
+        self._is_time_to_save = False
         self._last_save_time = time.monotonic()
         self._saved_iteration: int | None = None
 
@@ -99,7 +110,7 @@ class TrainingLoop:
         telemetry = Telemetry.of(program, self._settings.single_device_rate)
         first_iteration = state.iteration
         began = time.monotonic()
-        while not self._is_finished(state) and not stop.requested:
+        while not self._is_finished(state) and not self._is_stopping(stop):
             metrics = self._iterate(compiled, state, telemetry)
             now = time.monotonic()
             if state.iteration == first_iteration + 1:
@@ -110,6 +121,7 @@ class TrainingLoop:
             for logger in self._loggers:
                 logger.log(state.iteration, env_steps, now - began, metrics)
             status.update(state.iteration, metrics)
+            self._decide_together(state, stop)
             self._save_if_due(state)
         if self._saved_iteration != state.iteration and state.iteration > first_iteration:
             self._save(state)
@@ -138,6 +150,9 @@ class TrainingLoop:
             state.train_state, state.env_state, self._request(state.iteration)
         )
         device_seconds = telemetry.clock.wait(statistics.num_steps, began)
+        if self._processes.count > 1:
+            jax.block_until_ready(statistics)
+            self._processes.mark(f"the update of iteration {state.iteration + 1}")
         totals = partitioner.gather_environments(statistics)
         acted = time.monotonic()
         train_state, update_metrics = compiled.update(state.train_state, trajectory, statistics)
@@ -158,6 +173,8 @@ class TrainingLoop:
         }
 
     def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
+        if self._settings.eval_length_seconds is None:
+            return {}
         with self._status.phase("evaluating the policy"):
             episodes = run_episodes(
                 self._program,
@@ -169,22 +186,47 @@ class TrainingLoop:
             )
             return episodes.metrics()
 
-    def _save_if_due(self, state: RunState) -> None:
+    def _decide_together(self, state: RunState, stop: GracefulStop) -> None:
+        """Settles what the clock and signals say, which one process may see and another not."""
         seconds = self._settings.save_every_n_seconds
         is_time = seconds is not None and time.monotonic() - self._last_save_time >= seconds
-        if is_time or self._is_due(self._settings.save_every_n_steps, state):
+        views = self._processes.exchange(
+            f"the end of iteration {state.iteration}", [stop.requested, is_time]
+        )
+        self._is_time_to_save = views[0][1]
+        for index, (signal_name, _) in enumerate(views):
+            if signal_name is not None and self.stopped_by is None:
+                self.stopped_by = signal_name
+                if index != self._processes.index:
+                    self.stopped_by += f" in process {index}"
+                    self._status.message(f"Stopping: process {index} was sent {signal_name}.")
+
+    def _is_stopping(self, stop: GracefulStop) -> bool:
+        if self._processes.count == 1:  # also for a signal during the save
+            self.stopped_by = stop.requested
+        return self.stopped_by is not None
+
+    def _save_if_due(self, state: RunState) -> None:
+        if self._is_time_to_save or self._is_due(self._settings.save_every_n_steps, state):
             self._save(state)
 
     def _save(self, state: RunState) -> None:
-        """Saves both pytrees in the global layout, then removes what is too old."""
+        """Saves both pytrees in the global layout, then removes what is too old.
+
+        All processes give their part; process 0 writes.
+        """
+        if self._directory is None:
+            return
         partitioner = self._program.partitioner
         whole = {
             "train": partitioner.unreplicate_state(state.train_state),
             "environments": partitioner.gather_environments(state.env_state),
         }
-        directory = self._directory.checkpoints_path
-        save_checkpoint(directory, state.iteration, whole, self._settings.metadata)
-        prune_checkpoints(directory, self._settings.keep_checkpoints)
+        if self._processes.is_main:
+            directory = self._directory.checkpoints_path
+            save_checkpoint(directory, state.iteration, whole, self._settings.metadata)
+            prune_checkpoints(directory, self._settings.keep_checkpoints)
+            report_to_launcher(str(self._directory.path), state.iteration)
         self._saved_iteration = state.iteration
         self._last_save_time = time.monotonic()
 

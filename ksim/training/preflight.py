@@ -2,10 +2,9 @@
 
 import dataclasses
 
-import jax
-
 from ksim.config.concerns import RunConfig
 from ksim.parallel import CollectiveSpeed, free_bytes
+from ksim.parallel.processes import ProcessGroup, current_processes
 from ksim.training import preflight_report
 from ksim.training.compilation import enable_compilation_cache
 from ksim.training.device_fit import DeviceFit, device_fit
@@ -71,16 +70,17 @@ def verify(program: Program, config: RunConfig) -> Preflight:
     if config.is_compilation_cached:
         enable_compilation_cache()
     partitioner, seed = program.partitioner, config.seed
-    free = free_bytes(partitioner.devices)  # before anything lies there
-    with RunStatus() as status:
+    processes = current_processes()
+    free = _free_bytes(program, processes)  # before anything lies there
+    with RunStatus(is_shown=processes.is_main) as status:
         trial = Trial.compile(program, seed, status)
     memory = program_memory(trial.compiled, trial.train_state, trial.env_state)
-    fit = device_fit(program, memory, free)
-    is_main = jax.process_index() == 0
-    if is_main:
+    hosts = [peer.host for peer in processes.peers]
+    fit = device_fit(program, memory, free, hosts)
+    if processes.is_main:
         preflight_report.show_devices(fit)
     fit.check()
-    with RunStatus() as status, status.phase("running a trial"):
+    with RunStatus(is_shown=processes.is_main) as status, status.phase("running a trial"):
         times = trial.run()
         metrics = Telemetry.of(program).metrics(
             times.num_steps, times.rollout_seconds, times.update_seconds
@@ -91,9 +91,9 @@ def verify(program: Program, config: RunConfig) -> Preflight:
         speed=collective_speed(partitioner),
         distinctness=distinctness,
         metrics=metrics,
-        num_processes=len({device.process_index for device in partitioner.devices}),
+        num_processes=processes.count,
     )
-    if is_main:
+    if processes.is_main:
         preflight_report.show_lines(
             [
                 *(f"{name}: {note}" for name, note in program.notes.items()),
@@ -105,3 +105,13 @@ def verify(program: Program, config: RunConfig) -> Preflight:
             ]
         )
     return preflight
+
+
+def _free_bytes(program: Program, processes: ProcessGroup) -> list[int | None]:
+    """Returns what each device of the run has left; every process knows its own."""
+    own = free_bytes(program.partitioner.devices, len(processes.peers_on_my_host))
+    views = processes.exchange("free memory", own)
+    return [
+        next((free for free in of_device if free is not None), None)
+        for of_device in zip(*views, strict=True)
+    ]

@@ -11,9 +11,16 @@ import jax
 
 from ksim.config import ConfigError, save_config
 from ksim.config.concerns import RunConfig, TrainingConfig
+from ksim.parallel.processes import (
+    ProcessGroup,
+    check_agreement,
+    current_processes,
+    report_to_launcher,
+)
 from ksim.training.checkpoint import (
     check_checkpoint_fits,
     find_checkpoint,
+    read_step,
     restore_checkpoint,
     set_aside_later_checkpoints,
 )
@@ -25,8 +32,13 @@ from ksim.training.evaluation import (
     run_episodes,
 )
 from ksim.training.interrupt import GracefulStop
-from ksim.training.loggers import JsonLinesLogger, TensorBoardLogger, attach_log_file
-from ksim.training.loop import LoopSettings, RunState, TrainingLoop
+from ksim.training.loggers import (
+    JsonLinesLogger,
+    MetricsLogger,
+    TensorBoardLogger,
+    attach_log_file,
+)
+from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.manifest import verify_manifest
 from ksim.training.metrics import Metrics
 from ksim.training.program import Program
@@ -64,7 +76,8 @@ def check_run(config: RunConfig, task_name: str) -> None:
       ConfigError: if the run directory cannot be written, or there is no checkpoint to load, or
         nothing to compare the speed with.
     """
-    check_run_directory(config.run_dir, task_name)
+    if current_processes().is_main:
+        check_run_directory(config.run_dir, task_name)
     checkpoint_to_continue(config)
     _single_device_rate(config)
 
@@ -99,27 +112,28 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
       FloatingPointError: if the loss is not a finite number any more.
     """
     start_time = time.monotonic()
+    processes = current_processes()
     check_run(config, program.task_name)
-    start_from = checkpoint_to_continue(config)
-    finished = 0
-    if start_from is not None:
-        finished = _check_fits(program, start_from)
+    start_from, finished = _start(program, config, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
-    run_directory = create_run_directory(config.run_dir, program.task_name)
-    save_config(config, run_directory.config_path, program.notes)
-    set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
+    run_directory = _open_run_directory(program, config, finished, processes)
     with contextlib.ExitStack() as context:
-        context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
-        loggers = [
-            context.enter_context(contextlib.closing(logger))
-            for logger in (
-                JsonLinesLogger(run_directory.metrics_path, finished + 1),
-                TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
-            )
-        ]
         recorder = _LastMetrics()
-        with RunStatus(config.max_steps) as status, GracefulStop(status.message) as stop:
+        loggers: list[MetricsLogger] = [recorder]
+        if processes.is_main:
+            context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
+            loggers += [
+                context.enter_context(contextlib.closing(logger))
+                for logger in (
+                    JsonLinesLogger(run_directory.metrics_path, finished + 1),
+                    TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
+                )
+            ]
+        else:
+            print(_introduction_of_other(processes), flush=True)
+        status = RunStatus(config.max_steps, is_shown=processes.is_main)
+        with status, GracefulStop(status.message) as stop:
             status.message(_introduction(program, config, run_directory.path, start_from))
             for name, note in program.notes.items():
                 status.message(f"{name}={getattr(config, name)}: {note}")
@@ -127,18 +141,46 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
                 program,
                 _loop_settings(config, program),
                 run_directory,
-                [*loggers, recorder],
+                loggers,
                 status,
+                processes,
             )
             state = loop.run(start_from, stop, start_time)
+            # No process leaves while another one still saves.
+            processes.exchange("the end of the run", None)
         # After the display has shown its last iteration: where the run is stands last.
-        status.message(_conclusion(state, stop, run_directory.path, recorder.metrics))
+        status.message(
+            _conclusion(state.iteration, loop.stopped_by, run_directory.path, recorder.metrics)
+        )
     return RunResult(
         path=run_directory.path,
         iteration=state.iteration,
         train_state=program.partitioner.unreplicate_state(state.train_state),
         metrics=recorder.metrics,
     )
+
+
+def _start(program: Program, config: RunConfig, processes: ProcessGroup) -> tuple[Path | None, int]:
+    """Returns the checkpoint that all processes continue, and its step; None and 0 for none."""
+    path = checkpoint_to_continue(config)
+    finished = 0 if path is None else _check_fits(program, path)
+    step = "none" if path is None else finished
+    check_agreement(processes, {"step of the checkpoint to continue": step})
+    return path, finished
+
+
+def _open_run_directory(
+    program: Program, config: TrainingConfig, finished: int, processes: ProcessGroup
+) -> RunDirectory:
+    """Prepares the directory of a run, in process 0; returns it, in all."""
+    path = None
+    if processes.is_main:
+        run_directory = create_run_directory(config.run_dir, program.task_name)
+        save_config(config, run_directory.config_path, program.notes)
+        set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
+        report_to_launcher(str(run_directory.path), finished)
+        path = str(run_directory.path)
+    return RunDirectory(Path(processes.from_main("the run directory", path)))
 
 
 def evaluate_checkpoint(
@@ -161,7 +203,7 @@ def evaluate_checkpoint(
     train_state, path = load_train_state(program, config)
     if config.is_compilation_cached:
         enable_compilation_cache()
-    with RunStatus() as status:
+    with RunStatus(is_shown=current_processes().is_main) as status:
         state = program.place_train_state(train_state)
         rollout = compile_rollout(
             program.partitioned(),
@@ -208,6 +250,7 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
             f"run_mode={config.run_mode} needs a checkpoint."
             " Write load_from_ckpt_path=runs/<task>/run_000."
         )
+    check_agreement(current_processes(), {"step of the checkpoint to load": read_step(path)})
     target = {"train": _abstract_train_state(program)}
     return restore_checkpoint(path, target, part="train/")["train"], path
 
@@ -229,7 +272,7 @@ def _check_fits(program: Program, path: Path) -> int:
     """Checks a checkpoint and its files before anything is compiled; returns its step."""
     verify_manifest(path)
     check_checkpoint_fits(path, _abstract_state(program))
-    return int(path.name.split("_")[-1])
+    return read_step(path)
 
 
 def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
@@ -247,9 +290,14 @@ def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
 
 
 def _single_device_rate(config: RunConfig) -> float | None:
-    """Returns what a task for several devices compares its speed with; `None` for nothing."""
+    """Returns what a task for several devices compares its speed with; `None` for nothing.
+
+    Only process 0 logs, and needs it.
+    """
     baseline = getattr(config, "efficiency_baseline", None)
-    return None if baseline is None else read_single_device_rate(Path(baseline))
+    if baseline is None or not current_processes().is_main:
+        return None
+    return read_single_device_rate(Path(baseline))
 
 
 class _LastMetrics:
@@ -275,10 +323,12 @@ def _introduction(
     program: Program, config: TrainingConfig, path: Path, start_from: Path | None
 ) -> str:
     devices = program.partitioner.devices
+    processes = current_processes()
+    where = f" in {processes.count} processes" if processes.count > 1 else ""
     begins = f"continues {start_from}" if start_from is not None else "begins"
     text = (
         f"Run {path} {begins}: {program.num_envs} environments on {len(devices)}"
-        f" {devices[0].device_kind} device(s), {program.rollout_length} control steps in an"
+        f" {devices[0].device_kind} device(s){where}, {program.rollout_length} control steps in an"
         " iteration."
     )
     engine = getattr(program.environment, "engine", None)
@@ -289,9 +339,14 @@ def _introduction(
     return f"{text} Physics: {engine.description}{reason}."
 
 
-def _conclusion(state: RunState, stop: GracefulStop, path: Path, metrics: Metrics) -> str:
-    how = f"Stopped ({stop.requested})" if stop.requested else "Finished"
+def _introduction_of_other(processes: ProcessGroup) -> str:
+    me = str(processes.peers[processes.index])
+    return f"{me[0].upper()}{me[1:]} takes part; process 0 shows and writes the run."
+
+
+def _conclusion(iteration: int, stopped_by: str | None, path: Path, metrics: Metrics) -> str:
+    how = f"Stopped ({stopped_by})" if stopped_by else "Finished"
     score = ""
     if "eval/episode/return" in metrics:
         score = f", evaluation return {metrics['eval/episode/return']:.2f}"
-    return f"{how} after {state.iteration} iterations{score}. The run is in {path}"
+    return f"{how} after {iteration} iterations{score}. The run is in {path}"

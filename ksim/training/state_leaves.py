@@ -104,8 +104,7 @@ def check_specs_fit(
     raise CheckpointMismatchError(
         f"{source} does not fit this run; {len(problems)} of its leaves differ:\n  "
         + "\n  ".join(listed)
-        + f"\n{_likely_reason(expected, found)} The options of the saved run stand in its "
-        "config.yaml."
+        + f"\n{_likely_reason(expected, found)} A run keeps its options in its config.yaml."
     )
 
 

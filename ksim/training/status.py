@@ -42,6 +42,7 @@ class RunStatus:
         max_steps: int | None = None,
         console: Console | None = None,
         seconds_between_lines: float = 5.0,
+        is_shown: bool = True,
     ) -> None:
         """Prepares the status; nothing is shown before the context is entered.
 
@@ -49,6 +50,7 @@ class RunStatus:
           max_steps: number of iterations at which the run ends, None if it has no end.
           console: where to show it, standard output by default.
           seconds_between_lines: least time between two lines about iterations.
+          is_shown: false shows nothing but what is logged as a warning or worse.
         """
         self._max_steps = max_steps
         self._console = console or Console()
@@ -61,13 +63,14 @@ class RunStatus:
         self._first_iteration = 0
         self._line_time = -float("inf")
         self._is_line_due = False
+        self._is_shown = is_shown
         self._is_output_lost = False
         self._live: Live | None = None
         self._context = contextlib.ExitStack()
 
     def __enter__(self) -> "RunStatus":
         self._start = time.monotonic()
-        if _is_live(self._console):
+        if self._is_shown and _is_live(self._console):
             self._live = Live(
                 get_renderable=self._render,
                 console=self._console,
@@ -124,7 +127,7 @@ class RunStatus:
     def message(self, text: str) -> None:
         """Prints one line, above the live display if there is one."""
         _logger.info("%s", text)
-        if self._is_output_lost:
+        if self._is_output_lost or not self._is_shown:
             return
         try:
             if self._live is None:

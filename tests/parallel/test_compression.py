@@ -9,7 +9,6 @@ from jax import lax
 from ksim.config import ConfigError
 from ksim.parallel import (
     Compression,
-    ParameterShards,
     Placement,
     Pmap,
     ShardMap,
@@ -55,9 +54,8 @@ def average(partitioner, kind, gradients, errors, is_last=False):
 
     def program(gradients, errors):
         mean, errors = Compression(kind).mean(
-            local(gradients), local(errors), jnp.bool_(is_last), partitioner.axis_name,
-            ParameterShards(),
-        )  # fmt: skip
+            local(gradients), local(errors), jnp.bool_(is_last), partitioner.axis_name
+        )
         return stacked(mean), stacked(errors)
 
     run = partitioner.partition(program, (SHARDED, SHARDED), (SHARDED, SHARDED))
@@ -132,7 +130,7 @@ def test_the_wire_type_is_that_of_the_options(kind, wire_type):
 
     def program(gradients):
         mean, _ = Compression(kind).mean(
-            local(gradients), local(gradients), False, partitioner.axis_name, ParameterShards()
+            local(gradients), local(gradients), False, partitioner.axis_name
         )
         return mean
 
@@ -156,7 +154,7 @@ def test_one_device_sends_and_rounds_nothing():
 
 
 def test_whole_parameters_are_rounded_alike_in_a_group():
-    """A block must not hold numbers of both kinds: those of shards differ within the group."""
+    """A block must not hold numbers of two leaves: shards differ within the group."""
     partitioner = ShardMap(jax.local_devices()[:4], "batch", 2, fsdp_min_size_mbytes=0)
     parameters = {"bias": np.sin(np.arange(5.0, dtype=np.float32)),
                   "kernel": np.arange(24.0, dtype=np.float32).reshape(6, 4)}  # fmt: skip
@@ -165,7 +163,7 @@ def test_whole_parameters_are_rounded_alike_in_a_group():
     def program(parameters):
         gradients = jax.tree.map(lambda leaf: leaf * (1 + lax.axis_index("batch")), parameters)
         errors = jax.tree.map(jnp.zeros_like, gradients)
-        mean, _ = Compression("int8").mean(gradients, errors, False, "batch", shards)
+        mean, _ = Compression("int8").mean(gradients, errors, False, "batch")
         is_same = are_replicas_identical(mean["bias"], partitioner.axis_name)
         return jnp.full(1, is_same), mean
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import jax
 import pytest
@@ -73,3 +74,33 @@ finally:
     result = run_python(code, XLA_FLAGS=f"{SIMULATED_DEVICES_FLAG}=2")
     assert result.returncode == 1
     assert "num_devices=3, but there are only 2 cpu device(s)" in result.stderr
+
+
+def device_of(process_index, index):
+    return Mock(spec=jax.Device, process_index=process_index, id=index, platform="gpu")
+
+
+def in_processes(monkeypatch, counts):
+    """Lets JAX see devices of several processes; this is process 0."""
+    devices = [device_of(p, i) for p, count in enumerate(counts) for i in range(count)]
+    monkeypatch.setattr(jax, "process_count", lambda: len(counts))
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    monkeypatch.setattr(jax, "local_devices", lambda: devices[: counts[0]])
+
+
+def places(devices):
+    return [(device.process_index, device.id) for device in devices]
+
+
+def test_the_devices_of_all_processes(monkeypatch):
+    in_processes(monkeypatch, [2, 2])
+    assert places(select_devices()) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert places(select_devices(1)) == [(0, 0), (1, 0)]  # of each process
+
+
+def test_processes_with_different_numbers_of_devices(monkeypatch):
+    in_processes(monkeypatch, [4, 2])
+    with pytest.raises(ConfigError) as caught:
+        select_devices()
+    assert "4 in process 0, 2 in process 1. Write num_devices=2" in str(caught.value)
+    assert len(select_devices(2)) == 4

@@ -40,6 +40,8 @@ def machine(tmp_path, monkeypatch):
 def test_devices_of_a_cpu_share_its_memory(machine):
     machine(available=1000)
     assert free_bytes(jax.devices()[:4]) == [256_000] * 4  # 1000 * 1024 / 4
+    # Two processes of 4 devices each.
+    assert free_bytes(jax.devices()[:4], num_processes_on_host=2) == [128_000] * 4
 
 
 def test_a_control_group_limits_it(machine):

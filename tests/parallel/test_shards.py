@@ -1,5 +1,7 @@
 """Parameters in shards, inside a per-device program."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -110,6 +112,7 @@ def test_without_groups_nothing_happens():
         (("device",), "kernel", False),
         (("fsdp",), "bias", False),
         (("device",), "bias", False),
+        (("device", "fsdp"), "kernel", False),  # one of the shards: all devices must know of it
     ],
 )
 def test_copies_are_compared_where_they_should_be_the_same(differs_over, leaf, is_identical):
@@ -117,7 +120,7 @@ def test_copies_are_compared_where_they_should_be_the_same(differs_over, leaf, i
     specs = partitioner.parameter_specs(PARAMETERS)
 
     def program(parameters):
-        own = sum(lax.axis_index(name) for name in differs_over)
+        own = math.prod(lax.axis_index(name) for name in differs_over) if differs_over else 0
         parameters = parameters | {leaf: parameters[leaf] + own}
         verdict = are_copies_identical(parameters, specs, partitioner.axis_name)
         return jnp.full(1, verdict)

@@ -49,10 +49,11 @@ def test_state_lies_where_its_parameter_does():
 
 
 def test_a_longer_path_is_not_mistaken_for_a_shorter_one():
-    """`actor.kernel` ends in `kernel` too, and has its shape."""
-    specs = {"actor": {"kernel": P(), "bias": P()}, "kernel": P("fsdp", None), "log_std": P()}
-    state = optax.sgd(1e-3, momentum=0.9).init(PARAMETERS)
-    assert optimizer_state_specs(state, PARAMETERS, specs)[0].trace == specs
+    """`tail.kernel` ends in `kernel` too, and has its shape."""
+    parameters = {"kernel": jnp.ones((4, 6)), "tail": {"kernel": jnp.ones((4, 6))}}
+    specs = {"kernel": P("fsdp", None), "tail": {"kernel": P()}}
+    state = optax.sgd(1e-3, momentum=0.9).init(parameters)
+    assert optimizer_state_specs(state, parameters, specs)[0].trace == specs
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,25 @@
 """`sync_mode=accumulate`: gradients are summed between synchronisations, and nobody moves."""
 
 import numpy as np
+import optax
 import pytest
 
-from tests.small_cartpole import compiled_program, iterate, numbers, small_task
+from examples.cartpole import CartPoleTask
+from tests.small_cartpole import compiled_program, iterate, numbers, small_config
 
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
 
 
-def after_iterations(num_iterations=3, **changes):
+class GradientDescentTask(CartPoleTask):
+    """Its steps are as large as its gradients, unlike Adam's."""
+
+    def get_optimizer(self):
+        return optax.sgd(self.config.learning_rate)
+
+
+def after_iterations(num_iterations=3, task_class=CartPoleTask, **changes):
     """The learner and the metrics of each iteration."""
-    program = small_task(learning_rate=1e-3, **changes).build()
+    program = task_class(small_config(**changes)).build()
     states = list(iterate(program, compiled_program(program), num_iterations))
     learner = program.partitioner.unreplicate_state(states[-1][0].learner)
     return numbers(learner), [metrics for _, metrics in states]
@@ -18,9 +27,10 @@ def after_iterations(num_iterations=3, **changes):
 
 def test_a_pass_of_accumulated_minibatches_is_one_large_minibatch():
     """The mean of the gradients of all minibatches of a pass is the gradient of the whole."""
-    large, _ = after_iterations(num_devices=2, num_passes=1, batch_size=16)
+    changes = {"num_devices": 2, "num_passes": 1, "task_class": GradientDescentTask}
+    large, _ = after_iterations(**changes, batch_size=16)
     accumulated, _ = after_iterations(
-        num_devices=2, num_passes=1, batch_size=8, grad_sync_period=2, sync_mode="accumulate"
+        **changes, batch_size=8, grad_sync_period=2, sync_mode="accumulate"
     )
     for name, value in large.items():
         np.testing.assert_allclose(accumulated[name], value, **TOLERANCE, err_msg=name)

@@ -118,7 +118,7 @@ def test_a_checkpoint_moves_to_any_layout(start, tmp_path):
 
 
 def test_a_run_moves_from_layout_to_layout(tmp_path):
-    settings = {"learning_rate": 3e-3, "save_every_n_steps": 1}
+    settings = {"save_every_n_steps": 1}
     straight = small_task(run_dir=f"{tmp_path}/straight", max_steps=4, num_devices=1,
                           **settings).run()  # fmt: skip
     for max_steps, layout in enumerate(

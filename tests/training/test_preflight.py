@@ -165,7 +165,7 @@ def test_verify_shows_everything_and_leaves_nothing(capsys, tmp_path):
 
 
 def test_too_little_memory_ends_it_before_the_trial(capsys, monkeypatch):
-    monkeypatch.setattr(preflight_module, "free_bytes", lambda devices: [9000] * len(devices))
+    monkeypatch.setattr(preflight_module, "free_bytes", lambda devices, _: [9000] * len(devices))
     with pytest.raises(SystemExit) as stop:
         launch("num_devices=2")
     output = capsys.readouterr()

@@ -199,3 +199,14 @@ def test_a_reader_that_leaves_does_not_end_the_run():
     assert "Traceback" not in result.stderr and "Exception ignored" not in result.stderr
     assert "careful 3" in result.stderr
     assert "WARNING: The run goes on, but its output is lost" in result.stderr
+
+
+def test_a_process_other_than_the_first_shows_warnings_alone(clock, capsys):
+    output = io.StringIO()
+    with RunStatus(2, Console(file=output), is_shown=False) as status:
+        with status.phase("compiling the rollout"):
+            status.message("a message")
+        status.update(1, METRICS)
+        logging.getLogger("ksim").warning("something is wrong")
+    assert output.getvalue() == ""
+    assert capsys.readouterr().err == "WARNING: something is wrong\n"

@@ -10,7 +10,17 @@ from ksim.config.concerns.devices import (
 )
 from ksim.config.concerns.network import NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
-from ksim.config.concerns.ppo import SCHEDULES, TIMED_SCHEDULES, LearningConfig
+from ksim.config.concerns.ppo import (
+    SCHEDULES,
+    TIMED_SCHEDULES,
+    LearningConfig,
+    PolicyUpdateConfig,
+)
+from ksim.config.concerns.processes import (
+    ProcessesConfig,
+    check_process_id,
+    split_address,
+)
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
 from ksim.config.concerns.video import VideoConfig
@@ -27,11 +37,15 @@ __all__ = [
     "LearningConfig",
     "NetworkConfig",
     "PhysicsConfig",
+    "PolicyUpdateConfig",
+    "ProcessesConfig",
     "RolloutConfig",
     "RunConfig",
     "TrainingConfig",
     "VideoConfig",
     "check_divides",
     "check_fsdp_divides",
+    "check_process_id",
     "count_substeps",
+    "split_address",
 ]

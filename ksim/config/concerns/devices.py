@@ -17,8 +17,8 @@ class DevicesConfig(Config):
 
     num_devices: int | None = option(
         None,
-        help="Local devices to use; null is all that JAX sees. On a CPU this makes that many"
-        " simulated devices, unless XLA_FLAGS says otherwise.",
+        help="Local devices to use, of each process; null is all that JAX sees. On a CPU this makes"
+        " that many simulated devices, unless XLA_FLAGS says otherwise.",
         unit="devices",
         minimum=1,
     )

@@ -10,12 +10,9 @@ TIMED_SCHEDULES = ("linear", "cosine", "adaptive_linear")
 
 
 @dataclass
-class LearningConfig(Config):
+class PolicyUpdateConfig(Config):
     """PPO."""
 
-    num_passes: int = option(
-        4, help="Passes over the environments in an iteration.", unit="passes", minimum=1
-    )
     gamma: float = option(0.99, help="Discount per control step.", minimum=0, maximum=1)
     lam: float = option(
         0.95, help="GAE: weight of longer returns; 0 is one-step.", minimum=0, maximum=1
@@ -55,6 +52,15 @@ class LearningConfig(Config):
     )
     max_grad_norm: float | None = option(
         1.0, help="Largest norm of the averaged gradient; null does not clip.", above=0
+    )
+
+
+@dataclass
+class LearningConfig(PolicyUpdateConfig):
+    """PPO."""
+
+    num_passes: int = option(
+        4, help="Passes over the environments in an iteration.", unit="passes", minimum=1
     )
 
     def validate(self) -> None:

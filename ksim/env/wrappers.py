@@ -1,0 +1,5 @@
+"""Wrappers of environments."""
+
+from ksim.envs import AutoResetWrapper
+
+__all__ = ["AutoResetWrapper"]

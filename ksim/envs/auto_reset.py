@@ -1,0 +1,93 @@
+"""An environment that starts its next episode by itself, for loops of one's own."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Key
+
+from ksim.envs.environment import ActionSpace, Environment, Timestep
+
+
+@struct.dataclass
+class AutoResetState:
+    """State of an environment that starts episodes by itself.
+
+    Attributes:
+      environment: the state of the environment within.
+      is_over: `[]` whether its episode has ended, so that the next step starts another.
+    """
+
+    environment: Any
+    is_over: Bool[Array, ""]
+
+
+class AutoResetWrapper(Environment):
+    """Starts the next episode in the step after one has ended.
+
+    For a `jax.lax.scan` over `step` that a user writes. ksim's own training starts episodes by
+    itself and in the same way: there an environment may be wrapped or not, and learns the same.
+
+    The step that ends an episode returns its true final observations. The one after it ignores the
+    action, and returns the first observations of the next episode, reward 0 and no flag.
+
+    To wrap twice is to wrap once. What the environment has beside the contract is found in
+    `unwrapped`.
+    """
+
+    unwrapped: Environment
+
+    def __init__(self, environment: Environment) -> None:
+        """Wraps one copy of an environment.
+
+        Raises:
+          TypeError: if it is no `Environment`.
+        """
+        if not isinstance(environment, Environment):
+            raise TypeError(
+                f"AutoResetWrapper needs a ksim.Environment, found {environment!r:.80}. Derive from"
+                " ksim.Environment and write action_space, reset and step."
+            )
+        if isinstance(environment, AutoResetWrapper):
+            environment = environment.unwrapped
+        self.unwrapped = environment
+        self.ctrl_dt = environment.ctrl_dt
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """See `Environment.action_space`."""
+        return self.unwrapped.action_space
+
+    def reset(self, key: Key[Array, ""]) -> tuple[AutoResetState, dict[str, Array]]:
+        """See `Environment.reset`."""
+        state, observations = self.unwrapped.reset(key)
+        return AutoResetState(state, jnp.bool_(False)), observations
+
+    def step(
+        self, state: AutoResetState, action: Array, key: Key[Array, ""]
+    ) -> tuple[AutoResetState, Timestep]:
+        """Advances by one step, or starts an episode if the last step ended one."""
+        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0))
+
+    def initial_state(self) -> AutoResetState:
+        """See `Environment.initial_state`."""
+        return AutoResetState(self.unwrapped.initial_state(), jnp.bool_(False))
+
+    def step_or_reset(
+        self,
+        state: AutoResetState,
+        action: Array,
+        key: Key[Array, ""],
+        is_reset: Bool[Array, ""],
+        level: Float[Array, ""],
+    ) -> tuple[AutoResetState, Timestep]:
+        """See `Environment.step_or_reset`."""
+        next_state, timestep = self.unwrapped.step_or_reset(
+            state.environment, action, key, is_reset | state.is_over, level
+        )
+        is_over = timestep.is_terminated | timestep.is_truncated
+        return AutoResetState(next_state, is_over), timestep
+
+    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Environment.observation_shapes`."""
+        return self.unwrapped.observation_shapes()

@@ -1,0 +1,78 @@
+"""An environment seen through one observation instead of several."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from ksim.envs.environment import ActionSpace, Environment, Timestep, num_features
+
+JOINED = "observation"
+
+
+def join_observations(observations: Mapping[str, Array]) -> Array:
+    """Returns a single observation as it is; several as one vector, in the order of their names."""
+    if len(observations) == 1:
+        return next(iter(observations.values()))
+    return jnp.concatenate([observations[name].ravel() for name in sorted(observations)])
+
+
+class JoinedObservations(Environment):
+    """The environment within, with all that it shows as one array, named `observation`.
+
+    So two environments that show the same amount look alike to a policy.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        """Takes one copy of an environment."""
+        self.unwrapped = environment
+        self.ctrl_dt = environment.ctrl_dt
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """See `Environment.action_space`."""
+        return self.unwrapped.action_space
+
+    @property
+    def observation_shape(self) -> tuple[int, ...]:
+        """The shape of the one observation."""
+        shapes = list(self.unwrapped.observation_shapes().values())
+        return shapes[0] if len(shapes) == 1 else (sum(map(num_features, shapes)),)
+
+    def reset(self, key: Key[Array, ""]) -> tuple[Any, dict[str, Array]]:
+        """See `Environment.reset`."""
+        state, observations = self.unwrapped.reset(key)
+        return state, {JOINED: join_observations(observations)}
+
+    def step(self, state: Any, action: Array, key: Key[Array, ""]) -> tuple[Any, Timestep]:
+        """See `Environment.step`."""
+        state, timestep = self.unwrapped.step(state, action, key)
+        return state, _joined(timestep)
+
+    def initial_state(self) -> Any:
+        """See `Environment.initial_state`."""
+        return self.unwrapped.initial_state()
+
+    def step_or_reset(
+        self,
+        state: Any,
+        action: Array,
+        key: Key[Array, ""],
+        is_reset: Bool[Array, ""],
+        level: Float[Array, ""],
+    ) -> tuple[Any, Timestep]:
+        """See `Environment.step_or_reset`."""
+        state, timestep = self.unwrapped.step_or_reset(state, action, key, is_reset, level)
+        return state, _joined(timestep)
+
+    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Environment.observation_shapes`."""
+        return {JOINED: self.observation_shape}
+
+
+def _joined(timestep: Timestep) -> Timestep:
+    return dataclasses.replace(
+        timestep, observations={JOINED: join_observations(timestep.observations)}
+    )

@@ -1,0 +1,36 @@
+"""Environments by name."""
+
+import dataclasses
+from collections.abc import Callable
+
+from ksim.config import unknown_name_message
+from ksim.envs.cartpole import CartPole
+from ksim.envs.environment import Environment
+
+_ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"CartPole-v1": CartPole}
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvParams:
+    """What was asked of `make`. An environment of ksim holds its own numbers, so here are none.
+
+    Attributes:
+      name: the name of the environment.
+    """
+
+    name: str
+
+
+def make(name: str) -> tuple[Environment, EnvParams]:
+    """Returns an environment that comes with ksim, and its parameters.
+
+    Args:
+      name: such as `CartPole-v1`. Environments of your own need no name: pass the object.
+
+    Raises:
+      ValueError: if there is none of that name; it says which there are.
+    """
+    if name not in _ENVIRONMENTS:
+        message = unknown_name_message(name, _ENVIRONMENTS, kind="environment", place="in ksim")
+        raise ValueError(f'make("{name}"): {message}')
+    return _ENVIRONMENTS[name](), EnvParams(name)

@@ -1,0 +1,133 @@
+"""The agent of `train_ppo`: what has been learned, and how to act by it."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jaxtyping import Array, PyTree
+
+from ksim.envs import DiscreteActions, Environment, join_observations
+from ksim.envs.joined_observations import JOINED
+from ksim.functional.config import PPOConfig, RunnerConfig
+from ksim.functional.environment_task import EnvironmentTask
+from ksim.functional.interface import BlankEnvironment, check_kind, joined_environment
+from ksim.nn import RunningMoments
+from ksim.rl import Learner, Policy
+
+
+@struct.dataclass
+class PPOAgentState:
+    """What an agent has learned, in one copy.
+
+    Attributes:
+      learner: parameters, optimizer state, and the factor on the learning rate.
+      normalizer: moments of the observations; `None` if they are not normalized.
+    """
+
+    learner: Learner
+    normalizer: RunningMoments | None
+
+    @property
+    def params(self) -> PyTree[Array]:
+        """The parameters of the actor and the critic."""
+        return self.learner.model.params  # type: ignore[attr-defined]
+
+    @property
+    def opt_state(self) -> PyTree[Array]:
+        """The state of the optimizer."""
+        return self.learner.optimizer_state
+
+    def policy(self, is_deterministic: bool = True) -> Policy:
+        """Returns what acts by this state, on `{"observation": [*obs_shape]}`."""
+        return Policy(self.learner.model, self.normalizer, np.array(is_deterministic))
+
+
+class PPO:
+    """The agent that `train_ppo` trains: how its state begins, and how it acts."""
+
+    @staticmethod
+    def init(
+        rng: Array,
+        obs_shape: tuple[int, ...] | None = None,
+        n_actions: int | None = None,
+        config: PPOConfig | None = None,
+        *,
+        env: Environment | None = None,
+    ) -> PPOAgentState:
+        """Returns an agent that has learned nothing, such as a checkpoint can be loaded into.
+
+        Args:
+          rng: a key, of either kind that JAX has.
+          obs_shape: shape of the observation; that of `env` if not given.
+          n_actions: number of choices; the actions of `env` if not given.
+          config: as for `train_ppo`.
+          env: an environment, in place of `obs_shape` and `n_actions`; where actions are vectors
+            there is no other way to say so.
+
+        Raises:
+          TypeError: if an argument is of another kind.
+          ValueError: if it is not said what the agent sees and does, or `env` contradicts it.
+        """
+        if env is None:
+            if obs_shape is None or n_actions is None:
+                raise ValueError(
+                    "PPO.init needs the shapes: write PPO.init(key, obs_shape=(4,), n_actions=2,"
+                    " config=...), or PPO.init(key, env=env, config=...)."
+                )
+            env = BlankEnvironment(obs_shape, DiscreteActions(n_actions))
+        environment = joined_environment(env, obs_shape, n_actions)
+        config = PPOConfig() if config is None else config
+        check_kind("config", config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
+        runner_config = RunnerConfig(
+            total_timesteps=config.n_steps * config.n_minibatches,
+            num_envs=config.n_minibatches,
+            num_devices=1,
+        )
+        program = EnvironmentTask(environment, config, runner_config).build()
+
+        def create(key: Array) -> PPOAgentState:
+            shapes = environment.observation_shapes()
+            return PPOAgentState(
+                learner=program.algorithm.init(program.initial_model(key)),
+                normalizer=RunningMoments.create(shapes) if program.has_normalizer else None,
+            )
+
+        return jax.jit(create)(_typed(rng))
+
+    @staticmethod
+    def act(
+        agent_state: PPOAgentState,
+        observations: Array | Mapping[str, Array],
+        rng: Array | None = None,
+    ) -> Array:
+        """Returns the action for one environment; `jax.vmap` it for more.
+
+        Args:
+          agent_state: what was learned.
+          observations: what the environment shows: all of it, by name, or `[*obs_shape]`.
+          rng: a key to draw the action with; without one it is the most likely one.
+
+        Raises:
+          ValueError: if the network has a memory, which a single call cannot keep.
+        """
+        policy = agent_state.policy(is_deterministic=rng is None)
+        carry = policy.model.initial_carry()
+        if jax.tree.leaves(carry):
+            raise ValueError(
+                "PPO.act forgets from call to call, and this network has a memory. Write decision ="
+                ' agent_state.policy().act({"observation": x}, carry, key), with the carry of the'
+                " last decision, at first agent_state.learner.model.initial_carry()."
+            )
+        if isinstance(observations, Mapping):
+            observations = join_observations(observations)
+        key = jax.random.key(0) if rng is None else _typed(rng)
+        return policy.act({JOINED: jnp.asarray(observations)}, carry, key).action
+
+
+def _typed(rng: Array) -> Array:
+    """Returns a typed key, also of the words that `jax.random.PRNGKey` returns."""
+    if jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key):
+        return rng
+    return jax.random.wrap_key_data(rng)

@@ -1,0 +1,82 @@
+"""The options of `train_ppo`: how it learns, and how long and where it runs."""
+
+from dataclasses import dataclass
+
+from ksim.config import Config, ConfigError, option
+from ksim.config.concerns import NetworkConfig, PolicyUpdateConfig
+
+
+@dataclass
+class PPOConfig(PolicyUpdateConfig, NetworkConfig):
+    """How `train_ppo` learns."""
+
+    n_steps: int = option(
+        128, help="Steps of every environment before each update.", unit="steps", minimum=1
+    )
+    n_minibatches: int = option(
+        4,
+        help="Minibatches in an epoch. They share out the n_steps of every environment in pieces"
+        " of equal length; with network=gru whole environments.",
+        minimum=1,
+    )
+    n_epochs: int = option(
+        4, help="How often an update goes over its steps.", unit="epochs", minimum=1
+    )
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    learning_rate: float = 1e-3
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether the network remembers, so that a rollout cannot be cut into pieces."""
+        return self.network == "gru"
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        if not self.has_memory and self.n_steps % self.n_minibatches:
+            above = -(-self.n_steps // self.n_minibatches) * self.n_minibatches
+            raise ConfigError(
+                f"n_steps={self.n_steps} cannot be shared out among"
+                f" n_minibatches={self.n_minibatches} evenly. Write n_steps={above}, or an"
+                f" n_minibatches that divides {self.n_steps}."
+            )
+
+
+@dataclass
+class RunnerConfig(Config):
+    """How long `train_ppo` runs, and where."""
+
+    total_timesteps: int = option(
+        100_000,
+        help="Steps of all environments together; what is no whole update is left out.",
+        unit="steps",
+        minimum=1,
+    )
+    num_envs: int = option(1, help="Environments on each device.", unit="environments", minimum=1)
+    num_devices: int | None = option(
+        None,
+        help="Local devices to use; null is all that JAX sees.",
+        unit="devices",
+        minimum=1,
+    )
+    fsdp_devices: int = option(
+        1,
+        help="Devices that share one copy of the large parameters and their optimizer state (FSDP);"
+        " 1 gives every device its own. Divides the number of devices.",
+        unit="devices",
+        minimum=1,
+    )
+    fsdp_min_size_mbytes: float = option(
+        4.0,
+        help="Least size of a parameter that fsdp_devices splits; smaller ones are replicated.",
+        unit="MB of 2^20 bytes",
+        minimum=0,
+    )
+    seed: int = option(
+        0, help="Seed of every random number of the run.", minimum=0, maximum=2**31 - 1
+    )
+    is_progress_shown: bool = option(True, help="Print what the run is doing, and how it goes.")
+    is_compilation_cached: bool = option(
+        False,
+        help="Keep compiled programs in the user's cache directory: the next start is faster.",
+    )

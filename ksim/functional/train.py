@@ -1,0 +1,135 @@
+"""PPO as a function of an environment."""
+
+import io
+import time
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float, Key
+from rich.console import Console
+
+from ksim.envs import AutoResetWrapper, Environment, EnvParams
+from ksim.envs.joined_observations import JOINED
+from ksim.functional.agent import PPOAgentState
+from ksim.functional.config import PPOConfig, RunnerConfig
+from ksim.functional.environment_task import EnvironmentTask
+from ksim.functional.history import HistoryRecorder, PPOMetricsHistory
+from ksim.functional.interface import check_kind, joined_environment
+from ksim.rl import EnvState
+from ksim.training.compilation import enable_compilation_cache
+from ksim.training.interrupt import GracefulStop
+from ksim.training.loop import LoopSettings, RunState, TrainingLoop
+from ksim.training.program import Program
+from ksim.training.status import RunStatus
+
+
+@struct.dataclass
+class PPOTrainState:
+    """Where training ended; environments of all devices side by side, in the order of their ids.
+
+    Attributes:
+      agent_state: what was learned.
+      env_state: the environments, in the midst of their episodes.
+      obs: `[n_devices * num_envs, *obs_shape]` what they show.
+      rng: `[]` the key of the run.
+    """
+
+    agent_state: PPOAgentState
+    env_state: EnvState
+    obs: Float[Array, "total_envs ..."]
+    rng: Key[Array, ""]
+
+
+def train_ppo(
+    env: Environment,
+    env_params: EnvParams | None = None,
+    *,
+    ppo_config: PPOConfig | None = None,
+    runner_config: RunnerConfig | None = None,
+    obs_shape: tuple[int, ...] | None = None,
+    n_actions: int | None = None,
+) -> tuple[PPOTrainState, PPOMetricsHistory]:
+    """Trains a policy in an environment, on all devices, and writes no file.
+
+    The same program as that of the task classes runs. An update is a rollout of `n_steps` steps in
+    every environment and `n_epochs` passes over it, and
+
+        n_updates = total_timesteps // (n_devices * num_envs * n_steps).
+
+    The number of devices changes the speed, not the result, as long as `n_devices * num_envs`
+    stays the same.
+
+    Args:
+      env: one copy of any `Environment`, wrapped in `AutoResetWrapper` or not.
+      env_params: what `make` returned beside it; an environment holds its own numbers, so that
+        nothing is read from it.
+      ppo_config: how to learn; `ksim.algorithms.ppo.PPOConfig`.
+      runner_config: how long, and on which devices; `ksim.runner.RunnerConfig`.
+      obs_shape: the shape that the observation is expected to have. Several observations are one
+        vector, in the order of their names.
+      n_actions: the number of choices that the environment is expected to offer.
+
+    Returns:
+      The state at the end, and metrics of every update.
+
+    Raises:
+      TypeError: if an argument is of another kind.
+      ValueError: if options do not fit together, `total_timesteps` is less than one update, or the
+        environment does not look as expected. Nothing has been compiled then.
+      FloatingPointError: if a loss is not a finite number any more.
+    """
+    if env_params is not None:
+        check_kind("env_params", env_params, EnvParams, "what make(...) returned, or be left out")
+    ppo_config = PPOConfig() if ppo_config is None else ppo_config
+    runner_config = RunnerConfig() if runner_config is None else runner_config
+    check_kind("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
+    check_kind("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig")
+    environment = joined_environment(env, obs_shape, n_actions)
+    task = EnvironmentTask(environment, ppo_config, runner_config)
+    if runner_config.is_compilation_cached:
+        enable_compilation_cache()
+    program, recorder = task.build(), HistoryRecorder()
+    console = None if runner_config.is_progress_shown else Console(file=io.StringIO())
+    with RunStatus(task.num_updates, console) as status:
+        status.message(_introduction(env, program))
+        settings = _loop_settings(runner_config.seed, task.num_updates)
+        loop = TrainingLoop(program, settings, None, [recorder], status)
+        # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.
+        state = loop.run(None, GracefulStop(), time.monotonic())
+    return _train_state(program, state), recorder.history()
+
+
+def _introduction(env: Environment, program: Program) -> str:
+    devices = program.partitioner.devices
+    name = type(env.unwrapped if isinstance(env, AutoResetWrapper) else env).__name__
+    return (
+        f"Training in {name}: {program.num_envs} environments on {len(devices)}"
+        f" {devices[0].device_kind} device(s), {program.rollout_length} steps in an update."
+    )
+
+
+def _loop_settings(seed: int, num_updates: int) -> LoopSettings:
+    """Returns the settings of a loop that neither saves nor evaluates."""
+    return LoopSettings(
+        seed=seed,
+        max_steps=num_updates,
+        save_every_n_steps=None,
+        save_every_n_seconds=None,
+        keep_checkpoints=1,
+        eval_every_n_steps=None,
+        eval_length_seconds=None,
+        metadata={},
+    )
+
+
+def _train_state(program: Program, state: RunState) -> PPOTrainState:
+    trained = program.partitioner.unreplicate_state(state.train_state)
+    env_state = program.partitioner.gather_environments(state.env_state)
+    trained, env_state = jax.tree.map(jnp.asarray, (trained, env_state))
+    return PPOTrainState(
+        agent_state=PPOAgentState(trained.learner, trained.normalizer),
+        env_state=env_state,
+        obs=env_state.observations[JOINED],
+        rng=trained.key,
+    )

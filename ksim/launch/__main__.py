@@ -1,0 +1,20 @@
+"""The command `python -m ksim.launch`."""
+
+import sys
+
+from ksim.config import ConfigError
+from ksim.launch.command import parse_launch
+from ksim.launch.restarts import launch
+
+
+def main() -> int:
+    """Launches what the command line says; returns the exit status."""
+    try:
+        return launch(parse_launch(sys.argv[1:]))
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Who takes part in a run."""
+
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One process of a run, as it presents itself.
+
+    Attributes:
+      index: its number, from 0.
+      host: the name of its machine.
+      boot: what tells machines of the same name apart; empty if the system does not say.
+      pid: its number there.
+      cores: the processor cores that it may use, in order.
+    """
+
+    index: int
+    host: str = field(default_factory=socket.gethostname)
+    boot: str = field(default_factory=lambda: _boot_id())
+    pid: int = field(default_factory=os.getpid)
+    cores: tuple[int, ...] = field(default_factory=lambda: _usable_cores())
+
+    def __str__(self) -> str:
+        return f"process {self.index} ({self.host}, pid {self.pid})"
+
+
+def peer_from(message: object) -> Peer:
+    """Returns the peer that a message describes.
+
+    Raises:
+      ValueError: if it describes none.
+    """
+    match message:
+        case {
+            "index": int(index),
+            "host": str(host),
+            "boot": str(boot),
+            "pid": int(pid),
+            "cores": list(cores),
+        } if all(isinstance(core, int) for core in cores):
+            return Peer(index, host[:255], boot, pid, tuple(cores))
+    raise ValueError("not the description of a process")
+
+
+def _boot_id() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _usable_cores() -> tuple[int, ...]:
+    if hasattr(os, "sched_getaffinity"):
+        return tuple(sorted(os.sched_getaffinity(0)))
+    return tuple(range(os.cpu_count() or 1))

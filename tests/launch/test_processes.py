@@ -1,0 +1,219 @@
+"""The same run in one process and in several, and processes that do not fit together."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ksim.launch import attempt, restarts
+from ksim.launch.resources import free_loopback_address
+from ksim.parallel.processes.cluster import ADDRESS_VARIABLE, COUNT_VARIABLE, ID_VARIABLE
+from ksim.parallel.processes.ending import LOST_STATUS
+from ksim.parallel.processes.launcher import REPORT_VARIABLE
+from ksim.training.checkpoint import find_checkpoint, list_checkpoints, restore_checkpoint
+from tests.launch.launching import output_of, shell_variables, start_launcher
+from tests.small_cartpole import (
+    SMALL_ARGUMENTS,
+    numbers,
+    read_metrics,
+    small_task,
+    without_times,
+)
+
+NUM_ITERATIONS = 10
+TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
+
+
+@pytest.fixture(scope="module")
+def variables(tmp_path_factory):
+    return shell_variables(tmp_path_factory.mktemp("cache"))
+
+
+def last_state(run_dir):
+    program = small_task(num_devices=1).build()
+    target = {
+        "train": program.initial_train_state(0),
+        "environments": program.new_environments(0),
+    }
+    return numbers(restore_checkpoint(find_checkpoint(run_dir), target))
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """The run on a single device."""
+    run_dir = tmp_path_factory.mktemp("single") / "run"
+    small_task(num_devices=1, run_dir=str(run_dir), max_steps=NUM_ITERATIONS).run()
+    return run_dir
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_the_number_of_processes_does_not_change_the_run(count, single, variables, tmp_path):
+    launcher = start_launcher(
+        variables,
+        tmp_path,
+        f"max_steps={NUM_ITERATIONS}",
+        num_processes=count,
+        module="examples.cartpole",
+    )
+    try:
+        assert launcher.wait(timeout=400) == 0, output_of(tmp_path)
+    finally:
+        launcher.kill()
+    (run_dir,) = (tmp_path / "runs" / "cart_pole").iterdir()  # one for all processes
+    assert len(list((run_dir / "tensorboard").iterdir())) == 1
+    assert [path.name for path in list_checkpoints(run_dir / "checkpoints")] == ["step_00000010"]
+    lines, expected = read_metrics(run_dir), read_metrics(single)
+    assert len(lines) == NUM_ITERATIONS
+    for line, other in zip(lines, expected, strict=True):
+        for name in without_times(other):
+            np.testing.assert_allclose(line[name], other[name], **TOLERANCE, err_msg=name)
+        assert line["device/is_identical"] == 1
+    state, others = last_state(run_dir), last_state(single)
+    for name, value in others.items():
+        np.testing.assert_allclose(state[name], value, **TOLERANCE, err_msg=name)
+    output = output_of(tmp_path)
+    assert f"[0] Run runs/cart_pole/run_000 begins: 16 environments on {count} cpu" in output
+    assert f"in {count} processes" in output
+    assert output.count("Finished after") == 1
+    for index in range(1, count):
+        assert f"[{index}] Process {index} (" in output
+    assert "Process 0 (" not in output
+
+
+def run_processes(variables, folder, *arguments):
+    """Starts one process for each list of arguments; returns what they print and their status."""
+    address = free_loopback_address()
+    common = ["-m", "examples.cartpole", *SMALL_ARGUMENTS, f"coordinator_address={address}"]
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, *common, "num_processes=2", f"process_id={index}"),
+                *(f"run_dir={folder}/run", *own),
+            ],
+            cwd=folder,
+            env=variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for index, own in enumerate(arguments)
+    ]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    return outputs, [process.returncode for process in processes]
+
+
+def test_processes_that_disagree_do_not_start(variables, tmp_path):
+    outputs, statuses = run_processes(variables, tmp_path, ["seed=1"], ["seed=2"])
+    assert statuses == [2, 2]
+    for output in outputs:
+        assert "error: The processes of this run do not agree" in output
+        assert "option seed: 1 in process 0; 2 in process 1" in output
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_code_does_not_start(variables, tmp_path):
+    """Process 1 has a ksim with one comment more."""
+    import shutil
+
+    import ksim
+
+    copy = tmp_path / "other"
+    shutil.copytree(Path(ksim.__file__).parent, copy / "ksim")
+    changed = copy / "ksim" / "rl" / "gae.py"
+    changed.write_text(changed.read_text() + "# changed\n")
+    address = free_loopback_address()
+    paths = [variables["PYTHONPATH"], f"{copy}:{variables['PYTHONPATH']}"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "examples.cartpole", *SMALL_ARGUMENTS, "max_steps=1"],
+            cwd=tmp_path,
+            env=variables
+            | {"PYTHONPATH": path, ADDRESS_VARIABLE: address}
+            | {COUNT_VARIABLE: "2", ID_VARIABLE: str(index)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for index, path in enumerate(paths)
+    ]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    for output in outputs:
+        assert "code of ksim: " in output and " in process 0; " in output
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_one_process_does_not_see(variables, tmp_path):
+    """Machines without a common file system: the same words name different directories."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    there.mkdir()
+    small_task(num_devices=1, run_dir=str(here / "run"), max_steps=2).run()
+    address = free_loopback_address()
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", "examples.cartpole", *SMALL_ARGUMENTS, "run_dir=run"),
+                *(f"coordinator_address={address}", "num_processes=2", f"process_id={index}"),
+            ],
+            cwd=folder,
+            env=variables,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for index, folder in enumerate((here, there))
+    ]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2], outputs
+    for output in outputs:
+        assert "step of the checkpoint to continue: 2 in process 0; none in process 1" in output
+
+
+@pytest.mark.slow
+def test_evaluation_in_two_processes_is_that_of_one(single, variables, tmp_path):
+    launcher = start_launcher(
+        variables,
+        tmp_path,
+        "run_mode=evaluate",
+        f"load_from_ckpt_path={single}",
+        module="examples.cartpole",
+    )
+    assert launcher.wait(timeout=300) == 0, output_of(tmp_path)
+    expected = read_metrics(single)[-1]["eval/episode/return"]
+    output = output_of(tmp_path)
+    assert f"[0]   eval/episode/return {expected:.4g}" in output
+    assert output.count("eval/episode/return ") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_run_continues_with_another_number_of_processes(single, variables, tmp_path):
+    """Five iterations in two processes, five more in one, and it is the run of one."""
+    common = [f"run_dir={tmp_path}/run"]
+    for count, max_steps in ((2, 5), (1, NUM_ITERATIONS)):
+        launcher = start_launcher(
+            variables,
+            tmp_path,
+            *common,
+            f"max_steps={max_steps}",
+            num_processes=count,
+            module="examples.cartpole",
+        )
+        assert launcher.wait(timeout=300) == 0, output_of(tmp_path)
+    lines, expected = read_metrics(tmp_path / "run"), read_metrics(single)
+    returns = [[line.get("episode/return") for line in run] for run in (lines, expected)]
+    np.testing.assert_allclose(*returns, **TOLERANCE)
+    state, others = last_state(tmp_path / "run"), last_state(single)
+    for name, value in others.items():
+        np.testing.assert_allclose(state[name], value, **TOLERANCE, err_msg=name)
+
+
+def test_the_launcher_and_ksim_mean_the_same():
+    """The launcher does without JAX, and so repeats these names."""
+    assert restarts.ADDRESS_VARIABLE == ADDRESS_VARIABLE
+    assert restarts.COUNT_VARIABLE == COUNT_VARIABLE
+    assert restarts.ID_VARIABLE == ID_VARIABLE
+    assert restarts.REPORT_VARIABLE == REPORT_VARIABLE
+    assert attempt.LOST_STATUS == LOST_STATUS
