@@ -57,8 +57,8 @@ def tensorboard_scalars(folder: Path) -> list[tuple[str, int, float]]:
 
 
 def without_times(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Leaves out what depends on the machine."""
-    slow = ("wall_seconds", "throughput/", "time/")
+    """Leaves out what depends on the machine, and on how many devices it has."""
+    slow = ("wall_seconds", "throughput/", "time/", "communication/")
     return {name: value for name, value in metrics.items() if not name.startswith(slow)}
 
 

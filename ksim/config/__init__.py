@@ -1,5 +1,6 @@
 """Structured configs: options with units and bounds, overrides, help, and YAML files."""
 
+from ksim.config.automatic import AUTO, Automatic
 from ksim.config.command_line import parse_command_line
 from ksim.config.config import Config
 from ksim.config.help import format_help, option_table, print_help
@@ -8,6 +9,8 @@ from ksim.config.option import ConfigError, Option, option, options_of
 from ksim.config.yaml_file import load_config, save_config
 
 __all__ = [
+    "AUTO",
+    "Automatic",
     "Config",
     "ConfigError",
     "Option",

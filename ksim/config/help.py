@@ -92,7 +92,8 @@ def _entry(option: Option, default: str, width: int) -> list[str]:
 
 def _facts(option: Option) -> list[str]:
     unit = [option.unit] if option.unit else []
-    return [type_text(option.annotation), *unit, *option.rules()]
+    kind = type_text(option.annotation) + (" | auto" if option.has_auto else "")
+    return [kind, *unit, *option.rules()]
 
 
 def _running_program() -> str:

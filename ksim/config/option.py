@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_type_hints
 
+from ksim.config.automatic import AUTO_TEXT, Automatic
 from ksim.config.nearest import did_you_mean
 from ksim.config.value import is_of_type, leaves, type_text, value_text
 
@@ -27,6 +28,7 @@ def option(
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
+    has_auto: bool = False,
 ) -> T:
     """Declares an option of a config.
 
@@ -43,6 +45,7 @@ def option(
       minimum: the smallest value allowed.
       above: a value below all those allowed.
       maximum: the largest value allowed.
+      has_auto: whether it may be written `auto`, and is `ksim.config.AUTO` then.
 
     Returns:
       A dataclass field; typed as the default, as `dataclasses.field` is.
@@ -54,6 +57,7 @@ def option(
         "minimum": minimum,
         "above": above,
         "maximum": maximum,
+        "has_auto": has_auto or None,
     }
     metadata = {"option": {key: value for key, value in declared.items() if value is not None}}
     if isinstance(default, (list, dict, set)):
@@ -76,6 +80,7 @@ class Option:
       minimum: the smallest value allowed.
       above: a value below all those allowed.
       maximum: the largest value allowed.
+      has_auto: whether it may be `AUTO`.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Option:
     minimum: float | None = None
     above: float | None = None
     maximum: float | None = None
+    has_auto: bool = False
 
     def rules(self) -> list[str]:
         """Returns the choices and bounds in words."""
@@ -104,6 +110,8 @@ class Option:
 
     def problem(self, value: object) -> str | None:
         """Returns the rule that the value breaks, as a sentence, or None if it breaks none."""
+        if isinstance(value, Automatic):
+            return None if self.has_auto else f"cannot be {AUTO_TEXT}."
         if not is_of_type(value, self.annotation):
             return f"expected {type_text(self.annotation)}."
         for leaf in leaves(value):

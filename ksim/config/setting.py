@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+from ksim.config.automatic import AUTO, AUTO_TEXT
 from ksim.config.config import Config
 from ksim.config.nearest import did_you_mean
 from ksim.config.option import ConfigError, Option
@@ -70,6 +71,8 @@ def _typed_value(setting: Setting) -> object:
             f"{setting.place}{setting.option.name}={setting.text}: ${{...}} is never filled in. "
             "Write the value itself."
         )
+    if setting.option.has_auto and setting.written == AUTO_TEXT:
+        return AUTO
     annotation = setting.option.annotation
     expected = f"expected {type_text(annotation)}."
     try:

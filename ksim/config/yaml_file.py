@@ -18,7 +18,7 @@ from ksim.config.setting import ConfigType, Setting, find_option, merge_settings
 from ksim.config.value import leaves, value_text
 
 
-def save_config(config: Config, path: str | Path) -> None:
+def save_config(config: Config, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
     """Writes every option and its value as YAML, grouped, with its help as a comment above it.
 
     `load_config` gives the same values back, bit for bit.
@@ -26,6 +26,7 @@ def save_config(config: Config, path: str | Path) -> None:
     Args:
       config: the config to save.
       path: the file; it is replaced if it exists.
+      notes: what else to say of an option, by its name, in a comment.
 
     Raises:
       TypeError: if an option holds a value that YAML cannot give back.
@@ -35,7 +36,8 @@ def save_config(config: Config, path: str | Path) -> None:
         lines += ["", f"# ---- {group} ----"]
         for option in members:
             comment = f"{option.help} [{option.unit}]" if option.unit else option.help
-            lines += [f"# {line}" for line in textwrap.wrap(comment, 96)]
+            note = (notes or {}).get(option.name, "")
+            lines += [f"# {line}" for text in (comment, note) for line in textwrap.wrap(text, 96)]
             lines.append(f"{option.name}: {_yaml_text(option, getattr(config, option.name))}")
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -12,9 +12,11 @@ from ksim.parallel.collectives import (
 from ksim.parallel.compression import Compression
 from ksim.parallel.devices import select_devices
 from ksim.parallel.keys import environment_keys
+from ksim.parallel.memory import free_bytes, host_free_bytes
 from ksim.parallel.mesh import make_mesh, set_mesh
 from ksim.parallel.partitioner import Partitioner, Placement
 from ksim.parallel.pmap import Pmap
+from ksim.parallel.probe import CollectiveSpeed, measure_collectives
 from ksim.parallel.replication import (
     get_num_devices,
     replicate,
@@ -39,10 +41,11 @@ from ksim.parallel.shards import (
 )
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
-from ksim.parallel.traffic import bytes_per_update
+from ksim.parallel.traffic import bytes_per_update, num_floats, parameter_sizes
 
 __all__ = [
     "AxisName",
+    "CollectiveSpeed",
     "Compression",
     "ParameterShards",
     "Partitioner",
@@ -58,12 +61,17 @@ __all__ = [
     "bytes_per_update",
     "data_sharding",
     "environment_keys",
+    "free_bytes",
     "fsdp_sharding",
     "gather_shards",
     "get_num_devices",
     "has_shards",
+    "host_free_bytes",
     "make_mesh",
     "mean_over_devices",
+    "measure_collectives",
+    "num_floats",
+    "parameter_sizes",
     "replica_drift",
     "replica_fingerprint",
     "replicate",

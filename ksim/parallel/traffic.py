@@ -2,8 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from ksim.parallel.compression import BLOCK, Compression, num_blocks
+from ksim.parallel.shards import split_axis
 
 BYTES_PER_NUMBER = 4
 
@@ -58,6 +63,28 @@ def bytes_per_update(
     # scattered, which is an average in two halves; gradients of the others are averaged.
     within = _ring(num_parameters, fsdp_devices) * BYTES_PER_NUMBER
     return per_iteration / num_updates + within
+
+
+def parameter_sizes(parameters: Any, specs: Any) -> tuple[list[int], list[int]]:
+    """Returns the numbers in each parameter that every device has, and in each that is split.
+
+    Args:
+      parameters: pytree of arrays or `jax.ShapeDtypeStruct`, whole.
+      specs: pytree of `PartitionSpec`, like the parameters.
+    """
+    sizes: tuple[list[int], list[int]] = ([], [])
+    for leaf, spec in zip(jax.tree.leaves(parameters), jax.tree.leaves(specs), strict=True):
+        sizes[split_axis(spec) is not None].append(math.prod(leaf.shape))
+    return sizes
+
+
+def num_floats(tree: Any) -> int:
+    """Returns how many floating-point numbers the arrays of a pytree hold."""
+    return sum(
+        math.prod(leaf.shape)
+        for leaf in jax.tree.leaves(tree)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    )
 
 
 def _ring(numbers: float, num_devices: int) -> float:

@@ -53,6 +53,16 @@ class Algorithm(ABC):
         """
         return None
 
+    @property
+    def num_updates(self) -> int | None:
+        """Updates in an iteration; `None` if it is not known."""
+        return None
+
+    @property
+    def num_synchronisations(self) -> int | None:
+        """How many of the updates of an iteration communicate; `None` if it is not known."""
+        return self.num_updates
+
     @abstractmethod
     def update(
         self,

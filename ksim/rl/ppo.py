@@ -1,7 +1,6 @@
 """Proximal policy optimisation, on one device of several."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -18,7 +17,8 @@ from ksim.parallel import (
     bytes_per_update,
     environment_keys,
     mean_over_devices,
-    split_axis,
+    num_floats,
+    parameter_sizes,
 )
 from ksim.rl.algorithm import Algorithm, Learner
 from ksim.rl.gae import generalized_advantages
@@ -165,25 +165,28 @@ class PPO(Algorithm):
     def bytes_per_update(self, learner: Learner, num_devices: int) -> float:
         """See `Algorithm.bytes_per_update`; by `ksim.parallel.bytes_per_update`."""
         synchronisation = self.synchronisation
-        specs = jax.tree.leaves(self.specs(learner).model)
-        sizes: dict[bool, list[int]] = {False: [], True: []}
-        for leaf, spec in zip(jax.tree.leaves(learner.model), specs, strict=True):
-            sizes[split_axis(spec) is not None].append(math.prod(leaf.shape))
+        sizes, split_sizes = parameter_sizes(learner.model, self.specs(learner).model)
         return bytes_per_update(
-            sizes[False],
+            sizes,
             num_devices,
-            self.num_batches * self.num_passes,
+            self.num_updates,
             period=synchronisation.period,
             mode=synchronisation.mode,
             compression=synchronisation.compression.kind,
-            num_optimizer_numbers=sum(
-                math.prod(leaf.shape)
-                for leaf in jax.tree.leaves(learner.optimizer_state)
-                if jnp.issubdtype(leaf.dtype, jnp.floating)
-            ),
+            num_optimizer_numbers=num_floats(learner.optimizer_state),
             fsdp_devices=synchronisation.shards.size,
-            split_sizes=sizes[True],
+            split_sizes=split_sizes,
         )
+
+    @property
+    def num_updates(self) -> int:
+        """See `Algorithm.num_updates`."""
+        return self.num_batches * self.num_passes
+
+    @property
+    def num_synchronisations(self) -> int:
+        """See `Algorithm.num_synchronisations`."""
+        return self.synchronisation.num_communicating(self.num_updates)
 
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ksim.parallel import Partitioner
     from ksim.parallel.processes import ProcessGroup
+    from ksim.training.preflight import Preflight
     from ksim.training.run import RunResult
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,13 @@ class DistributedRLConfig(ProcessesConfig, DevicesConfig, RLConfig):
     def validate(self) -> None:
         """See `Config.validate`."""
         super().validate()
-        if self.num_devices is not None:
+        if self.is_num_envs_auto and self.scaling == "weak":
+            raise ConfigError(
+                "num_envs=auto chooses for all devices together, and scaling=weak counts on one."
+                " Write scaling=strong."
+            )
+        is_total = self.scaling == "strong" and not self.is_num_envs_auto
+        if self.num_devices is not None and is_total:
             self.check_devices(self.num_devices)
 
     def check_devices(self, num_devices: int) -> None:
@@ -115,21 +122,41 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
                 " Start one process."
             )
         super().check()
+        if self.config.scaling == "weak":
+            from ksim.task.sizes import settle_weak_scaling
+
+            num_devices = self.partitioner.num_devices
+            self.config, self._notes = settle_weak_scaling(self.config, num_devices)
         self.config.check_devices(self.partitioner.num_devices)
 
-    def verify_distributed_setup(self) -> None:
+    def verify_distributed_setup(self, is_thorough: bool = False) -> None:
         """Checks that the task fits the devices, and shows what will lie where.
 
+        Args:
+          is_thorough: also compiles the task and tries it, as `verify_setup` and
+            `run_mode=verify` do: memory, speed, communication, random keys.
+
         Raises:
-          ConfigError: if environments or minibatches do not split evenly over the devices, or
-            there are fewer devices than asked for.
+          ConfigError: if environments or minibatches do not split evenly over the devices, there
+            are fewer devices than asked for, or the trial finds that the task cannot run.
         """
+        if is_thorough:
+            self.verify_setup()
+            return
         from ksim.parallel.processes import failures_reported
 
         with failures_reported():
             self.check()
         if self.processes.is_main:
             self._print_setup()
+
+    def verify_setup(self) -> Preflight:
+        """See `RLTask.verify_setup`; also shows what will lie where."""
+        from ksim.parallel.processes import failures_reported
+
+        self.verify_distributed_setup()
+        with failures_reported():
+            return super().verify_setup()
 
     def _print_setup(self) -> None:
         devices = self.partitioner.devices
@@ -147,7 +174,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             flush=True,
         )
 
-    def run(self) -> RunResult | dict[str, float] | Path | None:
+    def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
         """See `RLTask.run`; if it fails, the other processes hear of it and end too."""
         from ksim.parallel.processes import failures_reported
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Termination,
     )
     from ksim.training.evaluation import Episodes
+    from ksim.training.preflight import Preflight
     from ksim.training.program import Program
     from ksim.training.run import RunResult
 
@@ -75,6 +76,7 @@ class RLTask(ABC, Generic[ConfigT]):
         """
         config.validate()
         self.config = config
+        self._notes: dict[str, str] = {}
 
     # What the robot is.
 
@@ -233,6 +235,7 @@ class RLTask(ABC, Generic[ConfigT]):
             algorithm=self.get_algorithm(),
             curriculum=self.get_curriculum(getattr(environment, "model", None)),
             num_envs=self.config.num_envs,
+            notes=self._notes,
             rollout_length=self.config.rollout_length(environment.ctrl_dt),
             has_normalizer=self.config.is_observation_normalized,
             initial_model=self._get_initial_model,
@@ -243,21 +246,47 @@ class RLTask(ABC, Generic[ConfigT]):
     def check(self) -> None:
         """Checks options against the machine: devices, the run directory, the checkpoint.
 
+        Options that depend on the machine (`num_envs=auto`) are settled here: from now on
+        `config` has numbers.
+
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
         from ksim.training.run import check_run
 
         check_run(self.config, _snake_case(type(self).__name__))
+        if self.config.is_num_envs_auto:
+            from ksim.task.sizes import settle_automatic
 
-    def run(self) -> RunResult | dict[str, float] | Path | None:
+            self.config, self._notes = settle_automatic(self)
+
+    def verify_setup(self) -> Preflight:
+        """Compiles the task, runs two iterations of it on its devices, and shows what was found.
+
+        Memory on each device beside what is free, speed, communication, and whether environments
+        differ. Nothing is written.
+
+        Returns:
+          What was found.
+
+        Raises:
+          ConfigError: if the task cannot run; it says what to write instead.
+        """
+        from ksim.training.preflight import verify
+
+        return verify(self.build(), self.config)
+
+    def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
         """Does what `run_mode` says.
 
         Returns:
-          For `train` how the run ended, for `evaluate` the metrics, for `render` the film's path.
+          For `train` how the run ended, for `verify` what was found, for `evaluate` the metrics,
+          for `render` the film's path.
         """
         from ksim.training import run
 
+        if self.config.run_mode == "verify":
+            return self.verify_setup()
         program = self.build()
         if self.config.run_mode == "train":
             return run.train(program, self.config)

@@ -22,6 +22,7 @@ from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
 from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
 from ksim.training.run_directory import RunDirectory
 from ksim.training.status import RunStatus
+from ksim.training.telemetry import Telemetry, device_metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,8 @@ class LoopSettings:
       eval_every_n_steps: iterations from one evaluation to the next; `None` for the last only.
       eval_length_seconds: length of an evaluation, simulated s; `None` for no evaluation.
       metadata: what is stored with every checkpoint; JSON data.
+      single_device_rate: environment steps that one device alone does in a second, to compare
+        with; `None` if it is not known.
     """
 
     seed: int
@@ -47,6 +50,7 @@ class LoopSettings:
     eval_every_n_steps: int | None
     eval_length_seconds: float | None
     metadata: dict[str, Any]
+    single_device_rate: float | None = None
 
 
 @dataclasses.dataclass
@@ -103,10 +107,11 @@ class TrainingLoop:
         compiled = compile_program(
             program.partitioned(), state.train_state, state.env_state, self._request(0), status
         )
+        telemetry = Telemetry.of(program, self._settings.single_device_rate)
         first_iteration = state.iteration
         began = time.monotonic()
         while not self._is_finished(state) and not self._is_stopping(stop):
-            metrics = self._iterate(compiled, state)
+            metrics = self._iterate(compiled, state, telemetry)
             now = time.monotonic()
             if state.iteration == first_iteration + 1:
                 metrics["time/first_update_seconds"] = now - start_time
@@ -137,13 +142,14 @@ class TrainingLoop:
             iteration=int(train_state.iteration),
         )
 
-    def _iterate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
+    def _iterate(self, compiled: CompiledProgram, state: RunState, telemetry: Telemetry) -> Metrics:
         """Acts and learns once; changes `state`, and returns the metrics of the iteration."""
         partitioner = self._program.partitioner
         began = time.monotonic()
         env_state, trajectory, statistics = compiled.rollout(
             state.train_state, state.env_state, self._request(state.iteration)
         )
+        device_seconds = telemetry.clock.wait(statistics.num_steps, began)
         if self._processes.count > 1:
             jax.block_until_ready(statistics)
             self._processes.mark(f"the update of iteration {state.iteration + 1}")
@@ -162,9 +168,8 @@ class TrainingLoop:
         return {
             **rollout_metrics(totals),
             **values,
-            "throughput/env_steps_per_second": num_steps / (learned - began),
-            "time/rollout_seconds": acted - began,
-            "time/update_seconds": learned - acted,
+            **telemetry.metrics(num_steps, acted - began, learned - acted),
+            **device_metrics(device_seconds),
         }
 
     def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:

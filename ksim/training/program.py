@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -83,6 +83,7 @@ class Program:
       initial_model: makes the model of a new run from a key.
       initial_env_state: makes the environments of a new run from a key, in the global layout.
       rollout: acts on one device's environments.
+      notes: what to remember of options that were settled for these devices, by name.
     """
 
     task_name: str
@@ -96,6 +97,7 @@ class Program:
     initial_model: Callable[[Key[Array, ""]], Model]
     initial_env_state: Callable[[Key[Array, ""]], EnvState]
     rollout: Rollout
+    notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def initial_train_state(self, seed: int) -> TrainState:
         """Returns the state of a new run, on the host's default device."""

@@ -48,6 +48,7 @@ from ksim.training.run_directory import (
     create_run_directory,
 )
 from ksim.training.status import RunStatus
+from ksim.training.telemetry import read_single_device_rate
 from ksim.training.train_state import TrainState
 
 
@@ -72,11 +73,13 @@ def check_run(config: RunConfig, task_name: str) -> None:
     """Checks what a run reads and writes before anything is built; leaves nothing behind.
 
     Raises:
-      ConfigError: if the run directory cannot be written, or there is no checkpoint to load.
+      ConfigError: if the run directory cannot be written, or there is no checkpoint to load, or
+        nothing to compare the speed with.
     """
     if current_processes().is_main:
         check_run_directory(config.run_dir, task_name)
     checkpoint_to_continue(config)
+    _single_device_rate(config)
 
 
 def checkpoint_to_continue(config: RunConfig) -> Path | None:
@@ -132,6 +135,8 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
         with status, GracefulStop(status.message) as stop:
             status.message(_introduction(program, config, run_directory.path, start_from))
+            for name, note in program.notes.items():
+                status.message(f"{name}={getattr(config, name)}: {note}")
             loop = TrainingLoop(
                 program,
                 _loop_settings(config, program),
@@ -171,7 +176,7 @@ def _open_run_directory(
     path = None
     if processes.is_main:
         run_directory = create_run_directory(config.run_dir, program.task_name)
-        save_config(config, run_directory.config_path)
+        save_config(config, run_directory.config_path, program.notes)
         set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
         report_to_launcher(str(run_directory.path), finished)
         path = str(run_directory.path)
@@ -280,7 +285,19 @@ def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
         eval_every_n_steps=config.eval_every_n_steps,
         eval_length_seconds=config.eval_length_seconds,
         metadata={"task": program.task_name, "num_envs": program.num_envs},
+        single_device_rate=_single_device_rate(config),
     )
+
+
+def _single_device_rate(config: RunConfig) -> float | None:
+    """Returns what a task for several devices compares its speed with; `None` for nothing.
+
+    Only process 0 logs, and needs it.
+    """
+    baseline = getattr(config, "efficiency_baseline", None)
+    if baseline is None or not current_processes().is_main:
+        return None
+    return read_single_device_rate(Path(baseline))
 
 
 class _LastMetrics:

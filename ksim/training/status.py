@@ -20,6 +20,9 @@ _IRREGULAR = {"building": "built", "writing": "wrote", "reading": "read", "runni
 
 _SHOWN_METRICS = {
     "throughput/env_steps_per_second": ("env-steps/s", ",.0f"),
+    "throughput/parallel_efficiency": ("efficiency", ".0%"),
+    "time/update_share": ("in updates", ".0%"),
+    "time/communication_share_estimated": ("communicating", ".0%"),
     "episode/return": ("return", ",.2f"),
     "episode/length": ("episode length", ",.1f"),
 }

@@ -7,6 +7,7 @@ from ksim.config.option import ConfigError, option
 
 PARTITIONERS = ("auto", "pmap", "shard_map")
 SYNC_MODES = ("local_sgd", "accumulate")
+SCALINGS = ("strong", "weak")
 COMPRESSIONS = ("none", "float16", "int8")
 
 
@@ -62,6 +63,18 @@ class DevicesConfig(Config):
         help="The type in which gradients travel between devices; what rounding takes from a"
         " gradient is added to the next one. none is the type that they have.",
         choices=COMPRESSIONS,
+    )
+    scaling: str = option(
+        "strong",
+        help="What num_envs and batch_size count: strong, environments over all devices; weak,"
+        " those of one device: they grow with the devices, and learning_rate with the root of"
+        " their number.",
+        choices=SCALINGS,
+    )
+    efficiency_baseline: str | None = option(
+        None,
+        help="A run on one device of this kind, with as many environments as one device has here:"
+        " its directory, or metrics.jsonl. throughput/parallel_efficiency compares with its speed.",
     )
 
     def validate(self) -> None:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from ksim.config.automatic import Automatic
 from ksim.config.config import Config
-from ksim.config.option import ConfigError, option
+from ksim.config.option import ConfigError, option, options_of
 
 
 @dataclass
@@ -11,7 +12,12 @@ class RolloutConfig(Config):
     """Environments and rollouts."""
 
     num_envs: int = option(
-        64, help="Environments, over all devices.", unit="environments", minimum=1
+        64,
+        help="Environments, over all devices; auto measures how many these devices take, and sets"
+        " batch_size too.",
+        unit="environments",
+        minimum=1,
+        has_auto=True,
     )
     batch_size: int = option(
         16,
@@ -35,6 +41,20 @@ class RolloutConfig(Config):
     )
 
     @property
+    def is_num_envs_auto(self) -> bool:
+        """Whether the number of environments is still to be chosen."""
+        return isinstance(self.num_envs, Automatic)
+
+    @property
+    def default_num_batches(self) -> int:
+        """Minibatches that the task has by default; `num_envs=auto` keeps their number."""
+        options = options_of(type(self))
+        num_envs, batch_size = options["num_envs"].default, options["batch_size"].default
+        assert isinstance(num_envs, int)
+        assert isinstance(batch_size, int)
+        return max(1, num_envs // batch_size)
+
+    @property
     def num_batches(self) -> int:
         """Minibatches in a pass over the environments."""
         return self.num_envs // self.batch_size
@@ -48,6 +68,14 @@ class RolloutConfig(Config):
     def validate(self) -> None:
         """See `Config.validate`."""
         super().validate()
+        if self.is_num_envs_auto:
+            default = options_of(type(self))["batch_size"].default
+            if self.batch_size != default:
+                raise ConfigError(
+                    f"num_envs=auto sets batch_size too, and batch_size={self.batch_size} is given."
+                    f" Leave batch_size out, or write num_envs={4 * self.batch_size}."
+                )
+            return
         if self.num_envs % self.batch_size:
             num_batches = -(-self.num_envs // self.batch_size)
             raise ConfigError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ksim.config.config import Config
 from ksim.config.option import option
 
-RUN_MODES = ("train", "evaluate", "view", "render")
+RUN_MODES = ("train", "verify", "evaluate", "view", "render")
 
 
 @dataclass
@@ -14,8 +14,8 @@ class RunConfig(Config):
 
     run_mode: str = option(
         "train",
-        help="train; evaluate a checkpoint without learning; view its policy in a window; or render"
-        " it as a film.",
+        help="train; verify what would run, by a trial; evaluate a checkpoint without learning;"
+        " view its policy in a window; or render it as a film.",
         choices=RUN_MODES,
     )
     max_steps: int | None = option(

@@ -1,0 +1,100 @@
+"""Options that are settled when the devices are known: how many environments, and what follows."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from ksim.config import ConfigError
+
+if TYPE_CHECKING:
+    from ksim.training.program import Program
+
+
+def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
+    """Chooses the number of environments of a task whose config says `num_envs=auto`.
+
+    `batch_size` is `num_envs` divided by the number of minibatches that the task has by default. A
+    run that is continued keeps the number that it had.
+
+    Args:
+      task: an `RLTask`.
+
+    Returns:
+      Its config with numbers, and what to note of which option.
+
+    Raises:
+      ConfigError: if there are several processes, or nothing fits into memory.
+    """
+    import jax
+
+    from ksim.training.autoscale import choose_num_envs
+    from ksim.training.checkpoint import read_metadata
+    from ksim.training.run import checkpoint_to_continue
+
+    config = task.config
+    num_batches = config.default_num_batches
+    devices = task.partitioner.devices  # before anything else starts JAX: it may simulate some
+    checkpoint = checkpoint_to_continue(config)
+    if checkpoint is not None:
+        num_envs = int(read_metadata(checkpoint)["num_envs"])
+        reason = f"num_envs=auto: the number that {checkpoint} was saved with."
+    elif jax.process_count() > 1:
+        raise ConfigError(
+            f"num_envs=auto measures in one process, and there are {jax.process_count()}."
+            " Write the number that it chooses in one process, times their number."
+        )
+    else:
+
+        def build(num_envs: int) -> Program:
+            other = copy.copy(task)
+            other.config = dataclasses.replace(
+                config, num_envs=num_envs, batch_size=num_envs // num_batches
+            )
+            program: Program = other.build()
+            return program
+
+        chosen = choose_num_envs(
+            build,
+            devices,
+            num_batches,
+            config.seed,
+            config.is_compilation_cached,
+        )
+        num_envs, reason = chosen.num_envs, chosen.reason
+    batch_size = num_envs // num_batches
+    notes = {
+        "num_envs": reason,
+        "batch_size": f"follows from num_envs=auto: {num_batches} minibatches, as by default.",
+    }
+    return dataclasses.replace(config, num_envs=num_envs, batch_size=batch_size), notes
+
+
+def settle_weak_scaling(config: Any, num_devices: int) -> tuple[Any, dict[str, str]]:
+    """Turns numbers of one device into numbers over all devices.
+
+    Args:
+      config: with `scaling=weak`.
+      num_devices: devices of the run.
+
+    Returns:
+      The config with `scaling=strong` that says the same for this number of devices, and what to
+      note of which option.
+
+    Reference:
+      Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms",
+      arXiv:2205.10287, for the root in the learning rate of Adam.
+    """
+    changes = {
+        "num_envs": config.num_envs * num_devices,
+        "batch_size": config.batch_size * num_devices,
+    }
+    how = f"scaling=weak on {num_devices} device(s)"
+    notes = {name: f"{how}: {getattr(config, name)} on each." for name in changes}
+    notes["scaling"] = f"{how}; the numbers here are those over all devices."
+    if hasattr(config, "learning_rate"):
+        changes["learning_rate"] = config.learning_rate * math.sqrt(num_devices)
+        notes["learning_rate"] = f"{how}: {config.learning_rate} times the root of {num_devices}."
+    return dataclasses.replace(config, scaling="strong", **changes), notes

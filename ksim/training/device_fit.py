@@ -1,0 +1,132 @@
+"""What lies on which device, and whether it has room for it."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from ksim.config import ConfigError
+from ksim.training.program import Program
+from ksim.training.program_memory import ProgramMemory
+
+_TIGHT = 0.9
+
+
+@dataclasses.dataclass(frozen=True)
+class DevicePlace:
+    """A device of a run.
+
+    Attributes:
+      name: as JAX calls it.
+      kind: what it is.
+      host: the machine that it belongs to.
+      first_env: the first of its environments, by global id.
+      num_envs: how many it has.
+      free: bytes that it had left before the run; `None` if not known.
+    """
+
+    name: str
+    kind: str
+    host: str
+    first_env: int
+    num_envs: int
+    free: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceFit:
+    """The devices of a run, and what a compiled program takes on each of them.
+
+    Attributes:
+      devices: in the order of their environments.
+      memory: what the program takes on one of them.
+      num_envs: environments over all devices.
+      num_batches: minibatches in a pass.
+    """
+
+    devices: tuple[DevicePlace, ...]
+    memory: ProgramMemory
+    num_envs: int
+    num_batches: int = 1
+
+    def check(self) -> None:
+        """Raises if a device lacks memory.
+
+        Raises:
+          ConfigError: if one does; it says what to write instead.
+        """
+        for index, device in enumerate(self.devices):
+            if device.free is not None and self.memory.peak > device.free:
+                raise ConfigError(
+                    f"The run takes {in_bytes(self.memory.peak)} on each device, and device"
+                    f" {index} ({device.name}) has {in_bytes(device.free)} left."
+                    f" Write {self._smaller(device.free)}."
+                )
+
+    def warnings(self) -> list[str]:
+        """Returns what may become a problem; each says what to do."""
+        found = []
+        kinds = sorted({device.kind for device in self.devices})
+        if len(kinds) > 1:
+            found.append(
+                f"The devices are of different kinds: {', '.join(kinds)}. All wait for the slowest."
+                " Leave the slower ones out: num_devices takes the first ones, and"
+                " CUDA_VISIBLE_DEVICES chooses among GPUs."
+            )
+        for index, device in enumerate(self.devices):
+            if device.free is not None and _TIGHT * device.free < self.memory.peak <= device.free:
+                found.append(
+                    f"Device {index} has hardly more memory left than the run takes. If it runs out"
+                    f" of it, write {self._smaller(device.free)}."
+                )
+                break
+        return found
+
+    def _smaller(self, free: int) -> str:
+        """Returns what to write for a run that probably takes less than 90% of `free` bytes."""
+        step = len(self.devices) * self.num_batches
+        # What belongs to no environment does not shrink: parameters, their gradients, the
+        # optimizer's moments.
+        fixed = min(2 * self.memory.train_state, self.memory.peak)
+        share = max(_TIGHT * free - fixed, 0) / max(self.memory.peak - fixed, 1)
+        num_envs = int(share * self.num_envs) // step * step
+        if num_envs < step:
+            return "a smaller rollout_length_seconds or smaller networks"
+        return f"num_envs={num_envs} batch_size={num_envs // self.num_batches}"
+
+
+def device_fit(
+    program: Program, memory: ProgramMemory, free: Sequence[int | None], hosts: Sequence[str]
+) -> DeviceFit:
+    """Returns how a program lies on its devices.
+
+    Args:
+      program: the built task.
+      memory: what it takes on one of them.
+      free: bytes that each had left before.
+      hosts: the machine of each process.
+    """
+    devices = program.partitioner.devices
+    envs_per_device = program.num_envs // len(devices)
+    places = tuple(
+        DevicePlace(
+            name=str(device),
+            kind=device.device_kind,
+            host=hosts[device.process_index],
+            first_env=index * envs_per_device,
+            num_envs=envs_per_device,
+            free=free[index],
+        )
+        for index, device in enumerate(devices)
+    )
+    num_batches = getattr(program.algorithm, "num_batches", 1)
+    return DeviceFit(places, memory, program.num_envs, num_batches)
+
+
+def in_bytes(number: float) -> str:
+    """Returns a number of bytes in words: `1.5 GB`, in units of 1000."""
+    if number < 1000:
+        return f"{number:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        number /= 1000
+        if number < 999.5:
+            return f"{number:.3g} {unit}"
+    return f"{number / 1000:.3g} TB"

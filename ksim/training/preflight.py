@@ -1,0 +1,117 @@
+"""A trial before a run: what lies where, whether it fits, how fast it is, and what is wrong."""
+
+import dataclasses
+
+from ksim.config.concerns import RunConfig
+from ksim.parallel import CollectiveSpeed, free_bytes
+from ksim.parallel.processes import ProcessGroup, current_processes
+from ksim.training import preflight_report
+from ksim.training.compilation import enable_compilation_cache
+from ksim.training.device_fit import DeviceFit, device_fit
+from ksim.training.distinctness import Distinctness, count_distinct
+from ksim.training.program import Program
+from ksim.training.program_memory import program_memory
+from ksim.training.status import RunStatus
+from ksim.training.telemetry import Telemetry, collective_speed
+from ksim.training.trial import Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class Preflight:
+    """What a trial has found.
+
+    Attributes:
+      fit: the devices, and what lies on them.
+      speed: of averages over the devices; `None` for one device.
+      distinctness: whether environments differ.
+      metrics: `throughput/...`, `time/...` and `communication/...` of one iteration.
+      num_processes: processes of the run.
+    """
+
+    fit: DeviceFit
+    speed: CollectiveSpeed | None
+    distinctness: Distinctness
+    metrics: dict[str, float]
+    num_processes: int
+
+    def warnings(self) -> list[str]:
+        """Returns what may be meant, and may be wrong; each says what to do."""
+        num_envs = self.fit.num_envs
+        found = self.fit.warnings()
+        randomized = self.distinctness.num_randomized
+        if randomized is not None and randomized < num_envs:
+            found.append(
+                f"{num_envs} environments have only {randomized} different randomizations. If"
+                " their randomizers draw from a continuous range, one of them does not use the key"
+                " that it is given."
+            )
+        if self.distinctness.num_states < num_envs:
+            found.append(
+                f"After a rollout {num_envs} environments are in only"
+                f" {self.distinctness.num_states} different states. Unless the world has few"
+                " states, reset or step does not use the key that it is given."
+            )
+        return found
+
+
+def verify(program: Program, config: RunConfig) -> Preflight:
+    """Compiles a program, runs two iterations of it, and shows what there is to know.
+
+    Nothing is kept. All processes of a run call this together; the first one shows.
+
+    Args:
+      program: the built task.
+      config: gives the seed, and whether compiled programs are kept.
+
+    Raises:
+      ConfigError: if the run cannot succeed; it says what to write instead. If it is memory that
+        lacks, nothing was run.
+    """
+    if config.is_compilation_cached:
+        enable_compilation_cache()
+    partitioner, seed = program.partitioner, config.seed
+    processes = current_processes()
+    free = _free_bytes(program, processes)  # before anything lies there
+    with RunStatus(is_shown=processes.is_main) as status:
+        trial = Trial.compile(program, seed, status)
+    memory = program_memory(trial.compiled, trial.train_state, trial.env_state)
+    hosts = [peer.host for peer in processes.peers]
+    fit = device_fit(program, memory, free, hosts)
+    if processes.is_main:
+        preflight_report.show_devices(fit)
+    fit.check()
+    with RunStatus(is_shown=processes.is_main) as status, status.phase("running a trial"):
+        times = trial.run()
+        metrics = Telemetry.of(program).metrics(
+            times.num_steps, times.rollout_seconds, times.update_seconds
+        )
+        distinctness = count_distinct(program, seed, trial.env_state)
+    preflight = Preflight(
+        fit=fit,
+        speed=collective_speed(partitioner),
+        distinctness=distinctness,
+        metrics=metrics,
+        num_processes=processes.count,
+    )
+    if processes.is_main:
+        preflight_report.show_lines(
+            [
+                *(f"{name}: {note}" for name, note in program.notes.items()),
+                *preflight_report.memory_lines(fit),
+                *preflight_report.speed_lines(preflight.metrics, preflight.speed),
+                *preflight_report.difference_lines(distinctness, program.num_envs),
+                *preflight_report.agreement_lines(preflight.num_processes),
+                *(f"Warning: {warning}" for warning in preflight.warnings()),
+            ]
+        )
+    return preflight
+
+
+def _free_bytes(program: Program, processes: ProcessGroup) -> list[int | None]:
+    """Returns what each device of the run has left; every process knows its own."""
+    own = free_bytes(program.partitioner.devices, len(processes.peers_on_my_host))
+    views = processes.exchange("free memory", own)
+    return [
+        next((free for free in of_device if free is not None), None)
+        for of_device in zip(*views, strict=True)
+    ]

@@ -1,0 +1,72 @@
+"""The memory that a compiled program takes on a device."""
+
+import dataclasses
+from typing import Any
+
+import jax
+
+from ksim.parallel.host import is_key
+from ksim.training.compilation import GatheringRollout
+from ksim.training.program import CompiledProgram
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramMemory:
+    """What an iteration takes on one device, as the compiler counts it; bytes.
+
+    What the physics engine keeps beside JAX (native MuJoCo's own simulations) is not counted.
+
+    Attributes:
+      train_state: parameters, optimizer state, observation statistics.
+      environments: the states of the device's environments.
+      rollout: while it acts: arguments, results and temporary arrays.
+      update: while it learns, likewise, with the environments that wait.
+    """
+
+    train_state: int
+    environments: int
+    rollout: int
+    update: int
+
+    @property
+    def peak(self) -> int:
+        """The larger of both: what the device must have."""
+        return max(self.rollout, self.update)
+
+
+def program_memory(compiled: CompiledProgram, train_state: Any, env_state: Any) -> ProgramMemory:
+    """Returns what a compiled program takes on a device.
+
+    Args:
+      compiled: the program.
+      train_state: the state, in the partitioner's layout.
+      env_state: the environments, likewise.
+    """
+    state, environments = bytes_on_device(train_state), bytes_on_device(env_state)
+    acting = compiled.rollout
+    if isinstance(acting, GatheringRollout):
+        # Whole parameters are made beside the shards, which stay.
+        rollout = max(_bytes_of(acting.gather), state + _bytes_of(acting.rollout))
+    else:
+        rollout = _bytes_of(acting)
+    return ProgramMemory(state, environments, rollout, _bytes_of(compiled.update) + environments)
+
+
+def bytes_on_device(tree: Any) -> int:
+    """Returns the bytes that the arrays of a pytree take on the first of their own devices."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        words = jax.random.key_data(leaf) if is_key(leaf) else leaf
+        total += words.addressable_data(0).nbytes
+    return total
+
+
+def _bytes_of(compiled: Any) -> int:
+    """Returns what one compiled function takes: a result may lie where an argument did."""
+    statistics = compiled.memory_analysis()
+    return int(
+        statistics.argument_size_in_bytes
+        + statistics.output_size_in_bytes
+        + statistics.temp_size_in_bytes
+        - statistics.alias_size_in_bytes
+    )

@@ -1,0 +1,184 @@
+"""How fast a run is, where its time goes, and what its devices send."""
+
+import dataclasses
+import json
+import statistics
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from ksim.config import ConfigError
+from ksim.parallel import CollectiveSpeed, Partitioner, measure_collectives
+from ksim.training.metrics import Metrics
+from ksim.training.program import Program
+
+# The speed of a set of devices is measured once in a process.
+_measured: dict[tuple[Any, ...], CollectiveSpeed | None] = {}
+
+
+class DeviceClock:
+    """Notes when each device of this process has finished its rollout.
+
+    A rollout communicates nothing, so that each device takes the time that it needs. One thread
+    waits for each, asleep; they end with the clock.
+    """
+
+    def __init__(self, num_devices: int) -> None:
+        """Prepares the threads; with one device there is nothing to compare."""
+        self._threads = ThreadPoolExecutor(num_devices) if num_devices > 1 else None
+
+    def wait(self, array: jax.Array, began: float) -> dict[int, float]:
+        """Waits until all devices have finished.
+
+        Args:
+          array: a sharded result of the rollout.
+          began: when it began (`time.monotonic`).
+
+        Returns:
+          Seconds by the device's place in the run; empty if there is one device.
+        """
+        if self._threads is None:
+            return {}
+
+        def finished(shard: Any) -> float:
+            shard.data.block_until_ready()
+            return time.monotonic() - began
+
+        # Shards lie in the order of the environments, whatever the order in which they are listed.
+        shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
+        length = shards[0].data.shape[0]
+        seconds = self._threads.map(finished, shards)
+        return {
+            (shard.index[0].start or 0) // length: second
+            for shard, second in zip(shards, seconds, strict=True)
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Telemetry:
+    """What is known before the first iteration, to make metrics of the times of each.
+
+    Attributes:
+      num_devices: devices of the run.
+      bytes_per_update: what a device sends in an update; `None` if it is not known.
+      communication_seconds: what the averages of an iteration take on devices that do nothing
+        else; `None` if it is not known.
+      single_device_rate: environment steps that one device alone does in a second; `None` if that
+        was not measured.
+      clock: notes when devices have acted.
+    """
+
+    num_devices: int
+    clock: DeviceClock
+    bytes_per_update: float | None = None
+    communication_seconds: float | None = None
+    single_device_rate: float | None = None
+
+    @classmethod
+    def of(cls, program: Program, single_device_rate: float | None = None) -> "Telemetry":
+        """Returns the telemetry of a program; measures how fast its devices communicate."""
+        algorithm, partitioner = program.algorithm, program.partitioner
+        learner = jax.eval_shape(lambda: program.initial_train_state(0)).learner
+        num_bytes = algorithm.bytes_per_update(learner, partitioner.num_devices)
+        seconds = None
+        speed = collective_speed(partitioner)
+        num_updates, num_averages = algorithm.num_updates, algorithm.num_synchronisations
+        if speed is not None and None not in (num_bytes, num_updates, num_averages):
+            seconds = speed.seconds(num_averages, num_bytes * num_updates)  # type: ignore[arg-type, operator]
+        clock = DeviceClock(partitioner.num_devices)
+        return cls(partitioner.num_devices, clock, num_bytes, seconds, single_device_rate)
+
+    def metrics(self, num_steps: float, rollout_seconds: float, update_seconds: float) -> Metrics:
+        """Returns the metrics of an iteration.
+
+        Args:
+          num_steps: environment steps of all devices.
+          rollout_seconds: time until all devices had acted, s.
+          update_seconds: time from then until they had learned, s.
+        """
+        seconds = rollout_seconds + update_seconds
+        rate = num_steps / seconds
+        metrics = {
+            "throughput/env_steps_per_second": rate,
+            "throughput/env_steps_per_second_per_device": rate / self.num_devices,
+            "time/rollout_seconds": rollout_seconds,
+            "time/update_seconds": update_seconds,
+            "time/rollout_share": rollout_seconds / seconds,
+            "time/update_share": update_seconds / seconds,
+        }
+        if self.bytes_per_update is not None:
+            metrics["communication/bytes_per_update"] = self.bytes_per_update
+        if self.communication_seconds is not None:
+            # It is a part of the update, however busy the devices were while it was measured.
+            communication = min(self.communication_seconds, update_seconds)
+            metrics["time/communication_share_estimated"] = communication / seconds
+        if self.single_device_rate is not None:
+            ideal = self.num_devices * self.single_device_rate
+            metrics["throughput/parallel_efficiency"] = rate / ideal
+        return metrics
+
+
+def device_metrics(seconds: Mapping[int, float]) -> Metrics:
+    """Returns which device was the slowest to act, and by how much.
+
+    Args:
+      seconds: of each device's rollout, by its place in the run; empty for one device.
+
+    Returns:
+      `time/slowest_device`, its place; `time/slowest_device_excess`, how much longer than the
+      mean of the devices it took, as a share of that mean; `time/device/<i>/rollout_seconds`.
+    """
+    if not seconds:
+        return {}
+    slowest = max(seconds, key=lambda index: seconds[index])
+    excess = seconds[slowest] / statistics.mean(seconds.values()) - 1
+    return {
+        "time/slowest_device": float(slowest),
+        "time/slowest_device_excess": excess,
+        **{f"time/device/{index}/rollout_seconds": value for index, value in seconds.items()},
+    }
+
+
+def collective_speed(partitioner: Partitioner) -> CollectiveSpeed | None:
+    """Returns how fast the devices of a partitioner communicate; measured once in a process."""
+    key = (type(partitioner), partitioner.devices, partitioner.axis_name, partitioner.group_size)
+    if key not in _measured:
+        _measured[key] = measure_collectives(partitioner)
+    return _measured[key]
+
+
+def read_single_device_rate(path: Path) -> float:
+    """Returns the environment steps in a second of a finished run on one device.
+
+    Args:
+      path: the run's directory, or its `metrics.jsonl`.
+
+    Returns:
+      The median over its iterations but the first.
+
+    Raises:
+      ConfigError: if there is no such run, it is too short, or it had several devices.
+    """
+    file = path / "metrics.jsonl" if path.is_dir() else path
+    advice = "Name a run with num_devices=1 and at least 2 iterations."
+    if not file.is_file():
+        raise ConfigError(f"efficiency_baseline={path}: no metrics.jsonl there. {advice}")
+    names = ("throughput/env_steps_per_second", "throughput/env_steps_per_second_per_device")
+    try:
+        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        rates = [(float(line[names[0]]), float(line[names[1]])) for line in lines[1:]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"efficiency_baseline={path}: {file.name} has no {names[1]} in every line ({error});"
+            f" was it written by an older ksim? {advice}"
+        ) from None
+    if not rates:
+        raise ConfigError(f"efficiency_baseline={path}: {len(lines)} iteration(s). {advice}")
+    num_devices = round(rates[-1][0] / rates[-1][1])
+    if num_devices != 1:
+        raise ConfigError(f"efficiency_baseline={path}: a run on {num_devices} devices. {advice}")
+    return statistics.median(rate for rate, _ in rates)

@@ -1,0 +1,82 @@
+"""Some iterations of a program that nobody keeps, to see what they take."""
+
+import dataclasses
+import statistics
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from ksim.training.compilation import compile_program
+from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.status import RunStatus
+
+
+@dataclasses.dataclass
+class Trial:
+    """A compiled program and the states that it starts from, in the partitioner's layout."""
+
+    program: Program
+    compiled: CompiledProgram
+    train_state: Any
+    env_state: Any
+
+    @classmethod
+    def compile(cls, program: Program, seed: int, status: RunStatus) -> "Trial":
+        """Compiles a program for the states of a new run."""
+        with status.phase("building the initial state"):
+            train_state = program.place_train_state(program.initial_train_state(seed))
+            env_state = program.partitioner.shard_environments(program.new_environments(seed))
+        compiled = compile_program(
+            program.partitioned(), train_state, env_state, _request(program, 0), status
+        )
+        return cls(program, compiled, train_state, env_state)
+
+    def run(self, num_iterations: int = 1) -> "TrialTimes":
+        """Runs one iteration to warm up, and then those that count; moves the states on."""
+        rollouts, updates, steps = [], [], []
+        for iteration in range(num_iterations + 1):
+            began = time.monotonic()
+            self.env_state, trajectory, sums = self.compiled.rollout(
+                self.train_state, self.env_state, _request(self.program, iteration)
+            )
+            jax.block_until_ready(sums)
+            acted = time.monotonic()
+            self.train_state, metrics = self.compiled.update(self.train_state, trajectory, sums)
+            jax.block_until_ready(metrics)
+            rollouts.append(acted - began)
+            updates.append(time.monotonic() - acted)
+            num_steps = self.program.partitioner.gather_environments(sums.num_steps)
+            steps.append(float(np.sum(num_steps)))
+        return TrialTimes(*(statistics.median(values[1:]) for values in (rollouts, updates, steps)))
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialTimes:
+    """The median iteration of a trial.
+
+    Attributes:
+      rollout_seconds: time until all devices had acted, s.
+      update_seconds: time from then until they had learned, s.
+      num_steps: environment steps of all devices.
+    """
+
+    rollout_seconds: float
+    update_seconds: float
+    num_steps: float
+
+    @property
+    def rate(self) -> float:
+        """Environment steps in a second, over all devices."""
+        return self.num_steps / (self.rollout_seconds + self.update_seconds)
+
+
+def _request(program: Program, iteration: int) -> Any:
+    return program.partitioner.replicate_state(
+        RolloutRequest(
+            is_deterministic=np.array(False),
+            stream=np.array(TRAIN, np.int32),
+            index=np.array(iteration, np.int32),
+        )
+    )

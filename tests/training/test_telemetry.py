@@ -1,0 +1,165 @@
+"""Speed, shares of time, traffic and efficiency, by hand and in a run."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from ksim.config import ConfigError
+from ksim.parallel import Pmap, ShardMap, bytes_per_update
+from ksim.training.telemetry import (
+    DeviceClock,
+    Telemetry,
+    device_metrics,
+    read_single_device_rate,
+)
+from tests.small_cartpole import (
+    SMALL_ARGUMENTS,
+    CartPoleTask,
+    read_metrics,
+    small_config,
+    small_task,
+)
+
+PER_DEVICE = "throughput/env_steps_per_second_per_device"
+
+
+def test_metrics_by_hand():
+    telemetry = Telemetry(
+        num_devices=4,
+        clock=DeviceClock(1),
+        bytes_per_update=5000.0,
+        communication_seconds=0.2,
+        single_device_rate=100.0,
+    )
+    assert telemetry.metrics(600, rollout_seconds=1.5, update_seconds=0.5) == {
+        "throughput/env_steps_per_second": 300,  # 600 / (1.5 + 0.5)
+        PER_DEVICE: 75,
+        "time/rollout_seconds": 1.5,
+        "time/update_seconds": 0.5,
+        "time/rollout_share": 0.75,
+        "time/update_share": 0.25,
+        "communication/bytes_per_update": 5000,
+        "time/communication_share_estimated": pytest.approx(0.1),  # 0.2 / 2
+        "throughput/parallel_efficiency": 0.75,  # 300 / (4 * 100)
+    }
+
+
+def test_communication_is_a_part_of_the_update():
+    telemetry = Telemetry(num_devices=2, clock=DeviceClock(1), communication_seconds=9.0)
+    metrics = telemetry.metrics(1, rollout_seconds=3.0, update_seconds=1.0)
+    assert metrics["time/communication_share_estimated"] == 0.25
+
+
+def test_what_is_not_known_is_left_out():
+    metrics = Telemetry(num_devices=1, clock=DeviceClock(1)).metrics(8, 1.0, 1.0)
+    assert metrics.keys() == {
+        *("throughput/env_steps_per_second", PER_DEVICE),
+        *("time/rollout_seconds", "time/update_seconds"),
+        *("time/rollout_share", "time/update_share"),
+    }
+
+
+def test_the_slowest_device_by_hand():
+    assert device_metrics({0: 1.0, 1: 3.0, 2: 2.0}) == {
+        "time/slowest_device": 1,
+        "time/slowest_device_excess": 0.5,  # 3 / 2 - 1
+        "time/device/0/rollout_seconds": 1.0,
+        "time/device/1/rollout_seconds": 3.0,
+        "time/device/2/rollout_seconds": 2.0,
+    }
+    assert device_metrics({}) == {}
+
+
+@pytest.mark.parametrize("partitioner", [Pmap, ShardMap])
+def test_each_device_is_waited_for(partitioner):
+    devices = partitioner(jax.devices()[:4])
+    array = devices.shard_environments(np.zeros(4, np.float32))
+    seconds = DeviceClock(4).wait(array, began=0.0)
+    assert list(seconds) == [0, 1, 2, 3]
+    assert DeviceClock(1).wait(array, began=0.0) == {}
+
+
+@pytest.mark.parametrize("period", [1, 4])
+def test_the_traffic_of_a_run(period):
+    program = small_task(num_devices=4, grad_sync_period=period).build()
+    telemetry = Telemetry.of(program)
+    # Actor and critic: 4 inputs, 16 hidden units; 2 actions and 1 value.
+    sizes = [4 * 16, 16, 16 * 2, 2, 4 * 16, 16, 16 * 1, 1]
+    # 2 passes of 2 minibatches; Adam keeps two moments of each.
+    expected = bytes_per_update(sizes, 4, 4, period=period, num_optimizer_numbers=2 * sum(sizes))
+    assert telemetry.bytes_per_update == pytest.approx(expected)
+    assert program.algorithm.num_updates == 4
+    assert program.algorithm.num_synchronisations == 4 / period
+    assert telemetry.communication_seconds > 0
+
+
+def test_one_device_sends_nothing():
+    telemetry = Telemetry.of(small_task(num_devices=1).build())
+    assert telemetry.bytes_per_update == 0
+    assert telemetry.communication_seconds is None
+
+
+def write_run(folder, rates, num_devices=1):
+    folder.mkdir()
+    lines = [
+        {"throughput/env_steps_per_second": rate, PER_DEVICE: rate / num_devices} for rate in rates
+    ]
+    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return folder
+
+
+def test_the_stored_figure_is_the_median_after_the_first_iteration(tmp_path):
+    run = write_run(tmp_path / "run", [1.0, 100.0, 300.0, 120.0])
+    assert read_single_device_rate(run) == 120
+    assert read_single_device_rate(run / "metrics.jsonl") == 120
+
+
+@pytest.mark.parametrize(
+    ("rates", "num_devices", "message"),
+    [
+        ([100.0], 1, r"1 iteration\(s\)"),
+        ([], 1, r"0 iteration\(s\)"),
+        ([100.0, 100.0], 2, "a run on 2 devices"),
+    ],
+)
+def test_a_run_that_is_no_baseline(tmp_path, rates, num_devices, message):
+    run = write_run(tmp_path / "run", rates, num_devices)
+    with pytest.raises(ConfigError, match=f"{message}.*Name a run with num_devices=1"):
+        read_single_device_rate(run)
+
+
+def test_a_file_without_the_figure(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"iteration": 1}\n{"iteration": 2}\n')
+    with pytest.raises(ConfigError, match="was it written by an older ksim"):
+        read_single_device_rate(tmp_path)
+
+
+def test_a_baseline_that_is_not_there_is_said_before_anything_is_compiled(capsys):
+    arguments = [*SMALL_ARGUMENTS, "efficiency_baseline=runs/absent"]
+    with pytest.raises(SystemExit):
+        CartPoleTask.launch(small_config(), arguments)
+    output = capsys.readouterr()
+    assert "efficiency_baseline=runs/absent: no metrics.jsonl there." in output.err
+    assert "compiling" not in output.out
+
+
+def test_a_run_compares_itself_with_the_run_that_is_named(tmp_path, capsys):
+    baseline = write_run(tmp_path / "one", [1.0, 1000.0])
+    task = small_task(
+        num_devices=2, max_steps=2, run_dir=f"{tmp_path}/run", efficiency_baseline=str(baseline)
+    )
+    line = read_metrics(task.run().path)[-1]
+    total = line["throughput/env_steps_per_second"]
+    assert line[PER_DEVICE] == pytest.approx(total / 2)
+    assert line["throughput/parallel_efficiency"] == pytest.approx(total / 2000)
+    assert line["time/rollout_share"] + line["time/update_share"] == pytest.approx(1)
+    assert 0 < line["time/communication_share_estimated"] <= line["time/update_share"]
+    assert line["time/slowest_device"] in (0, 1)
+    slowest = int(line["time/slowest_device"])
+    of_devices = [line[f"time/device/{index}/rollout_seconds"] for index in (0, 1)]
+    assert max(of_devices) == of_devices[slowest] <= line["time/rollout_seconds"]
+    shown = capsys.readouterr().out
+    assert "efficiency" in shown
+    assert "communicating" in shown
