@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ def compile_rollout(
 def compile_program(
     program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
 ) -> CompiledProgram:
-    """Compiles both functions ahead of time and side by side, naming each phase while it lasts.
+    """Compiles both functions ahead of time, naming each phase while it lasts.
 
     Args:
       program: the partitioned functions.
@@ -91,18 +90,17 @@ def compile_program(
     Returns:
       The compiled functions, which accept these shapes only: nothing is compiled later.
     """
-    with status.phase("tracing the rollout and the update"):
+    with status.phase("tracing the rollout"):
         rollout = _trace_rollout(program, train_state, env_state, request)
-        _, trajectory, statistics = rollout.rollout.out_info
-        update = program.update.lower(train_state, trajectory, statistics)
-    # The compiler leaves Python's lock alone, and one program alone does not fill the cores.
-    with (
-        status.phase("compiling the rollout and the update"),
-        ThreadPoolExecutor(max_workers=1) as other,
-    ):
-        compiled_update = other.submit(update.compile)
+    # One after the other: two threads that compile, one of them writing to the cache, have brought
+    # a process down (jaxlib 0.9.2).
+    with status.phase("compiling the rollout"):
         compiled_rollout = rollout.compile()
-        return CompiledProgram(compiled_rollout, compiled_update.result())
+    _, trajectory, statistics = rollout.rollout.out_info
+    with status.phase("tracing the update"):
+        update = program.update.lower(train_state, trajectory, statistics)
+    with status.phase("compiling the update"):
+        return CompiledProgram(compiled_rollout, update.compile())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,7 +52,7 @@ def finished(environment_variables, tmp_path_factory):
 
 def test_the_terminal_names_phases_progress_and_the_run(finished):
     run_dir, output = finished
-    phases = ("tracing the rollout and the update", "compiling the rollout and the update")
+    phases = ("tracing the rollout", "compiling the rollout", "compiling the update")
     positions = [output.index(phase) for phase in phases]
     assert positions == sorted(positions)
     assert "16 environments on 2 cpu device(s), 16 control steps in an iteration." in output
