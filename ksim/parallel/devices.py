@@ -31,7 +31,8 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
         _request_simulated_devices(num_devices)
     devices = tuple(jax.local_devices())
     if num_devices is None or num_devices <= len(devices):
-        return _of_all_processes(num_devices)
+        is_alone = jax.process_count() == 1
+        return devices[:num_devices] if is_alone else _of_all_processes(num_devices)
     kind = devices[0].platform
     raise ConfigError(
         f"num_devices={num_devices}, but there are only {len(devices)} {kind} device(s)."
