@@ -1,6 +1,8 @@
 """Every test runs with 8 simulated devices, strict shapes, and types checked at run time."""
 
+import gc
 import os
+from pathlib import Path
 
 # Before JAX starts. The long time-outs are for 8 devices on the cores of a small machine.
 os.environ["XLA_FLAGS"] = " ".join(
@@ -37,6 +39,21 @@ flax.struct.dataclass = _unchecked_dataclass
 import tests.type_checker  # noqa: E402, F401
 
 install_import_hook("ksim", "tests.type_checker.check_types").__enter__()
+
+
+# Linux gives a process 65,530 memory maps. A compiled program takes several, and LLVM does not
+# survive the last one.
+MAPS = Path("/proc/self/maps")
+MANY_MAPS = 20_000
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs_let_go():
+    """Programs of earlier modules are forgotten before there are too many."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -92,8 +92,6 @@ def compile_program(
     """
     with status.phase("tracing the rollout"):
         rollout = _trace_rollout(program, train_state, env_state, request)
-    # One after the other: two threads that compile, one of them writing to the cache, have brought
-    # a process down (jaxlib 0.9.2).
     with status.phase("compiling the rollout"):
         compiled_rollout = rollout.compile()
     _, trajectory, statistics = rollout.rollout.out_info
