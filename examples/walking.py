@@ -69,7 +69,7 @@ ACTOR_OBSERVATIONS = (
 class HumanoidWalkingConfig(ksim.PPOConfig):
     """Walking."""
 
-    max_steps: int | None = 2500
+    max_steps: int | None = 3000
     num_envs: int = 128
     batch_size: int = 64
     rollout_length_seconds: float = 0.4
@@ -91,7 +91,7 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
         1.2, help="Fastest forward walk that is commanded.", unit="m/s", minimum=0
     )
     max_push: float = ksim.option(
-        0.5, help="Largest sudden change of velocity by a push.", unit="m/s", minimum=0
+        0.3, help="Largest sudden change of velocity by a push.", unit="m/s", minimum=0
     )
 
 

@@ -96,17 +96,17 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
 
         config = self.config
         num_processes = self.processes.count  # they meet before JAX starts its devices
+        if config.partitioner == "pmap" and num_processes > 1:
+            raise ConfigError(
+                f"partitioner=pmap runs in one process, and there are {num_processes}."
+                " Write partitioner=shard_map, or leave the option out."
+            )
         axis_name = config.pmap_axis_name
         devices = select_devices(config.num_devices)
         if len(devices) == 1:
             check_fsdp_divides(config.fsdp_devices, 1)
             logger.warning(SINGLE_DEVICE_WARNING)
             return SingleDevice(devices[0], axis_name)
-        if config.partitioner == "pmap" and num_processes > 1:
-            raise ConfigError(
-                f"partitioner=pmap runs in one process, and there are {num_processes}."
-                " Write partitioner=shard_map, or leave the option out."
-            )
         if config.partitioner == "pmap" or (
             config.partitioner == "auto" and config.fsdp_devices == 1 and num_processes == 1
         ):

@@ -141,7 +141,8 @@ def started_task(words: list[str], namespace: dict) -> tuple[type, Config, list[
             names = vars(importlib.import_module(module_name))
             own = [value for value in names.values() if inspect.isclass(value)]
             own = [value for value in own if value.__module__ == module_name]
-            (task_class,) = (value for value in own if issubclass(value, ksim.RLTask))
+            # The last one is what the file launches.
+            *_, task_class = (value for value in own if issubclass(value, ksim.RLTask))
             (config_class,) = (value for value in own if issubclass(value, Config))
         case ["python", script, *arguments] if (stem := Path(script).stem.capitalize()) and (
             f"{stem}Task" in namespace

@@ -55,7 +55,7 @@ def test_the_device_count_does_not_change_the_result(runs, num_devices):
     assert_same(state.agent_state, expected_state.agent_state, **TOLERANCE)
 
 
-@pytest.mark.parametrize("fsdp_devices", [2, 4])
+@pytest.mark.parametrize("fsdp_devices", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_devices_that_share_parameters_learn_the_same(runs, fsdp_devices):
     options = {"fsdp_devices": fsdp_devices, "fsdp_min_size_mbytes": 0.0}
     runner_config = RunnerConfig(num_devices=4, num_envs=2, **options)

@@ -48,7 +48,7 @@ def test_every_synchronisation_is_one_step():
 @pytest.mark.parametrize(
     "layout",
     [
-        {"num_devices": 4},
+        pytest.param({"num_devices": 4}, marks=pytest.mark.slow),
         {"num_devices": 4, "fsdp_devices": 2, "fsdp_min_size_mbytes": 0.0},
     ],
     ids=["Pmap4", "ShardMap4 of 2"],

@@ -1,5 +1,6 @@
 """Runs whose large parameters are split over devices, and runs that move between layouts."""
 
+import types
 from collections import Counter
 
 import jax
@@ -184,7 +185,7 @@ def test_the_partitioner_of_the_options():
 
 
 def test_pmap_in_several_processes_is_refused(monkeypatch):
-    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(CartPoleTask, "processes", types.SimpleNamespace(count=2))
     with pytest.raises(ConfigError, match=r"there are 2\. Write partitioner=shard_map"):
         _ = small_task(num_devices=2, partitioner="pmap").partitioner
     assert isinstance(small_task(num_devices=2).partitioner, ksim.ShardMap)
