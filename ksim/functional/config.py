@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ksim.config import Config, ConfigError, option
-from ksim.config.concerns import NetworkConfig, PolicyUpdateConfig
+from ksim.config import ConfigError, option
+from ksim.config.concerns import NetworkConfig, PolicyUpdateConfig, SplitParametersConfig
 
 
 @dataclass
@@ -43,7 +43,7 @@ class PPOConfig(PolicyUpdateConfig, NetworkConfig):
 
 
 @dataclass
-class RunnerConfig(Config):
+class RunnerConfig(SplitParametersConfig):
     """How long `train_ppo` runs, and where."""
 
     total_timesteps: int = option(
@@ -58,19 +58,6 @@ class RunnerConfig(Config):
         help="Local devices to use; null is all that JAX sees.",
         unit="devices",
         minimum=1,
-    )
-    fsdp_devices: int = option(
-        1,
-        help="Devices that share one copy of the large parameters and their optimizer state (FSDP);"
-        " 1 gives every device its own. Divides the number of devices.",
-        unit="devices",
-        minimum=1,
-    )
-    fsdp_min_size_mbytes: float = option(
-        4.0,
-        help="Least size of a parameter that fsdp_devices splits; smaller ones are replicated.",
-        unit="MB of 2^20 bytes",
-        minimum=0,
     )
     seed: int = option(
         0, help="Seed of every random number of the run.", minimum=0, maximum=2**31 - 1

@@ -122,14 +122,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
         recorder = _LastMetrics()
         loggers: list[MetricsLogger] = [recorder]
         if processes.is_main:
-            context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
-            loggers += [
-                context.enter_context(contextlib.closing(logger))
-                for logger in (
-                    JsonLinesLogger(run_directory.metrics_path, finished + 1),
-                    TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
-                )
-            ]
+            loggers += _open_loggers(run_directory, finished, context)
         else:
             print(_introduction_of_other(processes), flush=True)
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
@@ -181,6 +174,20 @@ def _open_run_directory(
         report_to_launcher(str(run_directory.path), finished)
         path = str(run_directory.path)
     return RunDirectory(Path(processes.from_main("the run directory", path)))
+
+
+def _open_loggers(
+    run_directory: RunDirectory, finished: int, context: contextlib.ExitStack
+) -> list[MetricsLogger]:
+    """Opens the files of a run that grow; `context` closes them."""
+    context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
+    return [
+        context.enter_context(contextlib.closing(logger))
+        for logger in (
+            JsonLinesLogger(run_directory.metrics_path, finished + 1),
+            TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
+        )
+    ]
 
 
 def evaluate_checkpoint(

@@ -5,6 +5,7 @@ from ksim.config.concerns.devices import (
     PARTITIONERS,
     SYNC_MODES,
     DevicesConfig,
+    SplitParametersConfig,
     check_divides,
     check_fsdp_divides,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "ProcessesConfig",
     "RolloutConfig",
     "RunConfig",
+    "SplitParametersConfig",
     "TrainingConfig",
     "VideoConfig",
     "check_divides",

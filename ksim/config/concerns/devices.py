@@ -12,7 +12,26 @@ COMPRESSIONS = ("none", "float16", "int8")
 
 
 @dataclass
-class DevicesConfig(Config):
+class SplitParametersConfig(Config):
+    """Devices."""
+
+    fsdp_devices: int = option(
+        1,
+        help="Devices that share one copy of the large parameters and their optimizer state (FSDP);"
+        " 1 gives every device its own. Divides the number of devices.",
+        unit="devices",
+        minimum=1,
+    )
+    fsdp_min_size_mbytes: float = option(
+        4.0,
+        help="Least size of a parameter that fsdp_devices splits; smaller ones are replicated.",
+        unit="MB of 2^20 bytes",
+        minimum=0,
+    )
+
+
+@dataclass
+class DevicesConfig(SplitParametersConfig):
     """Devices."""
 
     num_devices: int | None = option(
@@ -27,19 +46,6 @@ class DevicesConfig(Config):
         help="How the program runs on several devices: pmap, in one process; shard_map, in any"
         " number of processes and with fsdp_devices; auto takes pmap where it can.",
         choices=PARTITIONERS,
-    )
-    fsdp_devices: int = option(
-        1,
-        help="Devices that share one copy of the large parameters and their optimizer state (FSDP);"
-        " 1 gives every device its own. Divides the number of devices.",
-        unit="devices",
-        minimum=1,
-    )
-    fsdp_min_size_mbytes: float = option(
-        4.0,
-        help="Least size of a parameter that fsdp_devices splits; smaller ones are replicated.",
-        unit="MB of 2^20 bytes",
-        minimum=0,
     )
     pmap_axis_name: str = option(
         "device", help="Name of the device axis, for collectives such as jax.lax.pmean."
