@@ -11,7 +11,7 @@ SCALINGS = ("strong", "weak")
 COMPRESSIONS = ("none", "float16", "int8")
 
 
-@dataclass
+@dataclass(kw_only=True)  # a config that adds options keeps its own as the positional ones
 class SplitParametersConfig(Config):
     """Devices."""
 
