@@ -13,6 +13,8 @@ CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
 DEVICES := $(shell n=1; while [ $$((2 * n)) -le $(CORES) ] && [ $$n -lt 8 ]; do n=$$((2 * n)); done; echo $$n)
 NUM_DEVICES := $(if $(HAS_GPU)$(findstring num_devices=,$(ARGS)),,num_devices=$(DEVICES))
 MAX_STEPS := $(if $(findstring max_steps=,$(ARGS)),,max_steps=500)
+# Tests of a file stay in one process, where they share what they have compiled.
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 EXTRAS := dev$(if $(HAS_GPU),$(comma)cuda)
 
 .PHONY: install train walk test test-all lint format bench docs clean
@@ -32,10 +34,10 @@ walk: install  ## Train the humanoid until it walks, examine it, film it: about 
 	$(BIN)/python -m examples.walk $(NUM_DEVICES) $(ARGS)
 
 test: install  ## Pass the tests, but for the slow ones.
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 test-all: install  ## Pass all tests.
-	$(BIN)/python -m pytest -q -m ''
+	$(PYTEST) -m ''
 
 lint: install  ## Style, types, and the floors of the house.
 	$(BIN)/ruff check .
