@@ -41,7 +41,7 @@ from ksim.parallel.shards import (
 )
 from ksim.parallel.single_device import SingleDevice
 from ksim.parallel.synchronisation import Synchronisation
-from ksim.parallel.traffic import bytes_per_update, num_floats, parameter_sizes
+from ksim.parallel.traffic import Traffic, num_floats, parameter_sizes
 
 __all__ = [
     "AxisName",
@@ -54,11 +54,11 @@ __all__ = [
     "ShardMap",
     "SingleDevice",
     "Synchronisation",
+    "Traffic",
     "activation_sharding_constraint",
     "are_copies_identical",
     "are_replicas_identical",
     "average_replicas",
-    "bytes_per_update",
     "data_sharding",
     "environment_keys",
     "free_bytes",

@@ -1,7 +1,6 @@
 """When and how the devices of a run agree on their parameters."""
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -95,13 +94,6 @@ class Synchronisation:
         """Returns which of the updates of an iteration synchronise; the last one always does."""
         update = jnp.arange(1, num_updates + 1)
         return (update % self.period == 0) | (update == num_updates)
-
-    def num_communicating(self, num_updates: int) -> int:
-        """Returns how many of the updates of an iteration communicate.
-
-        Devices that share parameters do so in every one.
-        """
-        return num_updates if self.shards.size > 1 else math.ceil(num_updates / self.period)
 
     def gradients(self, gradients: Any) -> Any:
         """Returns gradients averaged over replicas, or what the replacement makes of them."""

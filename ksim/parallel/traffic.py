@@ -1,5 +1,6 @@
 """How many bytes a device sends, by arithmetic alone."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,28 +14,17 @@ from ksim.parallel.shards import split_axis
 BYTES_PER_NUMBER = 4
 
 
-def bytes_per_update(
-    sizes: Sequence[int],
-    num_devices: int,
-    num_updates: int,
-    *,
-    period: int = 1,
-    mode: str = "local_sgd",
-    compression: str = "none",
-    num_optimizer_numbers: int = 0,
-    fsdp_devices: int = 1,
-    split_sizes: Sequence[int] = (),
-) -> float:
-    """Returns the bytes that one device sends in an update, as a mean over an iteration.
+@dataclasses.dataclass(frozen=True)
+class Traffic:
+    """What the devices of a run send to each other in an iteration.
 
     An average of n numbers over N devices sends 2 (N - 1) / N n of them, as over a ring; to gather
     or to reduce and scatter them, half of that. Counted are gradients, and what is averaged or
     gathered with them, all float32 but for compressed gradients; not the few numbers of the
     metrics.
 
-    Args:
+    Attributes:
       sizes: numbers in each parameter of which every device has a copy.
-      num_devices: devices.
       num_updates: updates in an iteration, of which the last synchronises.
       period: updates from one synchronisation to the next.
       mode: `local_sgd`, which averages parameters and optimizer state too if the period is above 1,
@@ -44,38 +34,66 @@ def bytes_per_update(
       fsdp_devices: devices that share one copy of the large parameters.
       split_sizes: numbers in each parameter that they share.
     """
-    num_replicas = num_devices // fsdp_devices
-    num_synchronising = math.ceil(num_updates / period)
-    num_parameters = sum(sizes) + sum(split_sizes)
-    # What one device has.
-    shards = [size // fsdp_devices for size in split_sizes]
-    share = (sum(sizes) + sum(shards)) / num_parameters
 
-    gradient_bytes = _average([*sizes, *shards], num_replicas, compression)
-    per_iteration = num_synchronising * gradient_bytes
-    if compression != "none":
-        per_iteration += gradient_bytes  # the last update sends the remainder
-    if mode == "local_sgd" and period > 1:
-        averaged = share * (num_parameters + num_optimizer_numbers)
-        per_iteration += num_synchronising * _ring(averaged, num_replicas) * BYTES_PER_NUMBER
+    sizes: tuple[int, ...]
+    num_updates: int
+    period: int = 1
+    mode: str = "local_sgd"
+    compression: str = "none"
+    num_optimizer_numbers: int = 0
+    fsdp_devices: int = 1
+    split_sizes: tuple[int, ...] = ()
 
-    # Within a group, on every update: split parameters are gathered, their gradients reduced and
-    # scattered, which is an average in two halves; gradients of the others are averaged.
-    within = _ring(num_parameters, fsdp_devices) * BYTES_PER_NUMBER
-    return per_iteration / num_updates + within
+    @property
+    def num_synchronising(self) -> int:
+        """Updates of an iteration after which all replicas agree."""
+        return math.ceil(self.num_updates / self.period)
+
+    @property
+    def num_communicating(self) -> int:
+        """Updates of an iteration that send anything: devices that share parameters always do."""
+        return self.num_updates if self.fsdp_devices > 1 else self.num_synchronising
+
+    def bytes_per_update(self, num_devices: int) -> float:
+        """Returns the bytes that one device sends in an update, as a mean over an iteration.
+
+        Args:
+          num_devices: devices of the run.
+        """
+        num_replicas = num_devices // self.fsdp_devices
+        num_parameters = sum(self.sizes) + sum(self.split_sizes)
+        # What one device has.
+        shards = [size // self.fsdp_devices for size in self.split_sizes]
+        share = (sum(self.sizes) + sum(shards)) / num_parameters
+
+        gradient_bytes = _average([*self.sizes, *shards], num_replicas, self.compression)
+        per_iteration = self.num_synchronising * gradient_bytes
+        if self.compression != "none":
+            per_iteration += gradient_bytes  # the last update sends the remainder
+        if self.mode == "local_sgd" and self.period > 1:
+            averaged = share * (num_parameters + self.num_optimizer_numbers)
+            ring_bytes = _ring(averaged, num_replicas) * BYTES_PER_NUMBER
+            per_iteration += self.num_synchronising * ring_bytes
+
+        # Within a group, on every update: split parameters are gathered, their gradients reduced
+        # and scattered, which is an average in two halves; gradients of the others are averaged.
+        within = _ring(num_parameters, self.fsdp_devices) * BYTES_PER_NUMBER
+        return per_iteration / self.num_updates + within
 
 
-def parameter_sizes(parameters: Any, specs: Any) -> tuple[list[int], list[int]]:
+def parameter_sizes(parameters: Any, specs: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns the numbers in each parameter that every device has, and in each that is split.
 
     Args:
       parameters: pytree of arrays or `jax.ShapeDtypeStruct`, whole.
       specs: pytree of `PartitionSpec`, like the parameters.
     """
-    sizes: tuple[list[int], list[int]] = ([], [])
+    whole: list[int] = []
+    split: list[int] = []
     for leaf, spec in zip(jax.tree.leaves(parameters), jax.tree.leaves(specs), strict=True):
-        sizes[split_axis(spec) is not None].append(math.prod(leaf.shape))
-    return sizes
+        sizes = whole if split_axis(spec) is None else split
+        sizes.append(math.prod(leaf.shape))
+    return tuple(whole), tuple(split)
 
 
 def num_floats(tree: Any) -> int:

@@ -9,6 +9,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Float, Int, Key
 
 from ksim.nn import Model, RunningMoments
+from ksim.parallel import Traffic
 from ksim.rl.trajectory import Trajectory
 
 
@@ -44,24 +45,21 @@ class Algorithm(ABC):
         """
         return jax.tree.map(lambda _: PartitionSpec(), learner)
 
-    def bytes_per_update(self, learner: Learner, num_devices: int) -> float | None:
-        """Returns the bytes that a device sends in one update; `None` if it is not known.
+    def traffic(self, learner: Learner) -> Traffic | None:
+        """Returns what devices send to each other in an iteration; `None` if it is not known.
 
         Args:
           learner: the whole learner; arrays or `jax.ShapeDtypeStruct`.
-          num_devices: devices of the run.
         """
         return None
 
-    @property
-    def num_updates(self) -> int | None:
-        """Updates in an iteration; `None` if it is not known."""
-        return None
+    def num_samples(self, num_steps: int) -> int | None:
+        """Returns how many samples the updates of an iteration go over; `None` if not known.
 
-    @property
-    def num_synchronisations(self) -> int | None:
-        """How many of the updates of an iteration communicate; `None` if it is not known."""
-        return self.num_updates
+        Args:
+          num_steps: environment steps in the trajectory.
+        """
+        return None
 
     @abstractmethod
     def update(

@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from ksim.nn import Model, RunningMoments, unroll
 from ksim.parallel import (
     Synchronisation,
+    Traffic,
     average_replicas,
-    bytes_per_update,
     environment_keys,
     mean_over_devices,
     num_floats,
@@ -162,14 +162,13 @@ class PPO(Algorithm):
             ),
         )
 
-    def bytes_per_update(self, learner: Learner, num_devices: int) -> float:
-        """See `Algorithm.bytes_per_update`; by `ksim.parallel.bytes_per_update`."""
+    def traffic(self, learner: Learner) -> Traffic:
+        """See `Algorithm.traffic`."""
         synchronisation = self.synchronisation
         sizes, split_sizes = parameter_sizes(learner.model, self.specs(learner).model)
-        return bytes_per_update(
+        return Traffic(
             sizes,
-            num_devices,
-            self.num_updates,
+            self.num_batches * self.num_passes,
             period=synchronisation.period,
             mode=synchronisation.mode,
             compression=synchronisation.compression.kind,
@@ -178,15 +177,9 @@ class PPO(Algorithm):
             split_sizes=split_sizes,
         )
 
-    @property
-    def num_updates(self) -> int:
-        """See `Algorithm.num_updates`."""
-        return self.num_batches * self.num_passes
-
-    @property
-    def num_synchronisations(self) -> int:
-        """See `Algorithm.num_synchronisations`."""
-        return self.synchronisation.num_communicating(self.num_updates)
+    def num_samples(self, num_steps: int) -> int:
+        """See `Algorithm.num_samples`."""
+        return self.num_passes * num_steps
 
     def init(self, model: Model) -> Learner:
         """See `Algorithm.init`."""

@@ -23,6 +23,7 @@ from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutReques
 from ksim.training.run_directory import RunDirectory
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, device_metrics
+from ksim.training.workload import Workload
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,6 +109,9 @@ class TrainingLoop:
             program.partitioned(), state.train_state, state.env_state, self._request(0), status
         )
         telemetry = Telemetry.of(program, self._settings.single_device_rate)
+        workload = Workload.of(program, self._processes)
+        if self._directory is not None and self._processes.is_main:
+            workload.save(self._directory.path)
         first_iteration = state.iteration
         began = time.monotonic()
         while not self._is_finished(state) and not self._is_stopping(stop):

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
 from ksim.parallel import CollectiveSpeed
 from ksim.training.device_fit import DeviceFit, in_bytes
 from ksim.training.distinctness import Distinctness
+from ksim.training.table import show_table
 
 _HEADER = ("device", "host", "kind", "environments", "takes", "has free")
 
@@ -19,7 +19,6 @@ def show_devices(fit: DeviceFit, console: Console | None = None) -> None:
       fit: the devices, and what lies on them.
       console: where to show it, standard output by default.
     """
-    console = console or Console()
     takes = in_bytes(fit.memory.peak)
     rows = [
         (
@@ -32,13 +31,7 @@ def show_devices(fit: DeviceFit, console: Console | None = None) -> None:
         )
         for index, device in enumerate(fit.devices)
     ]
-    if console.is_terminal:
-        table = Table(*_HEADER)
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    else:
-        show_lines(list(_aligned([_HEADER, *rows])), console)
+    show_table(_HEADER, rows, console)
 
 
 def show_lines(lines: Sequence[str], console: Console | None = None) -> None:
@@ -97,10 +90,3 @@ def agreement_lines(num_processes: int) -> Iterator[str]:
         yield "Code and options: one process, which agrees with itself."
     else:
         yield f"Code and options: {num_processes} processes, which compared them when they met."
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield "  ".join(cells).rstrip()

@@ -81,14 +81,14 @@ class Telemetry:
     @classmethod
     def of(cls, program: Program, single_device_rate: float | None = None) -> "Telemetry":
         """Returns the telemetry of a program; measures how fast its devices communicate."""
-        algorithm, partitioner = program.algorithm, program.partitioner
+        partitioner = program.partitioner
         learner = jax.eval_shape(lambda: program.initial_train_state(0)).learner
-        num_bytes = algorithm.bytes_per_update(learner, partitioner.num_devices)
-        seconds = None
+        traffic = program.algorithm.traffic(learner)
+        num_bytes = None if traffic is None else traffic.bytes_per_update(partitioner.num_devices)
         speed = collective_speed(partitioner)
-        num_updates, num_averages = algorithm.num_updates, algorithm.num_synchronisations
-        if speed is not None and None not in (num_bytes, num_updates, num_averages):
-            seconds = speed.seconds(num_averages, num_bytes * num_updates)  # type: ignore[arg-type, operator]
+        seconds = None
+        if speed is not None and traffic is not None and num_bytes is not None:
+            seconds = speed.seconds(traffic.num_communicating, num_bytes * traffic.num_updates)
         clock = DeviceClock(partitioner.num_devices)
         return cls(partitioner.num_devices, clock, num_bytes, seconds, single_device_rate)
 

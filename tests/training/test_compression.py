@@ -62,7 +62,7 @@ def test_the_bytes_of_an_update_are_those_of_the_compiled_program():
     once = 2 * 3 / 4 * 8 * (BLOCK + 4)
     learner = jax.eval_shape(lambda: program.initial_train_state(0)).learner
     # 4 updates in an iteration, of which the last sends twice.
-    assert program.algorithm.bytes_per_update(learner, 4) == once * 5 / 4
+    assert program.algorithm.traffic(learner).bytes_per_update(4) == once * 5 / 4
 
 
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(tmp_path):

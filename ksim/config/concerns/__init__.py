@@ -3,6 +3,7 @@
 from ksim.config.concerns.devices import (
     COMPRESSIONS,
     PARTITIONERS,
+    SCALINGS,
     SYNC_MODES,
     DevicesConfig,
     SplitParametersConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "COMPRESSIONS",
     "PARTITIONERS",
     "RUN_MODES",
+    "SCALINGS",
     "SCHEDULES",
     "SYNC_MODES",
     "TIMED_SCHEDULES",

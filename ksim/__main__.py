@@ -1,0 +1,65 @@
+"""The command `ksim`, or `python -m ksim`."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+from ksim.config import ConfigError, unknown_name_message
+
+_HELP = """\
+usage: ksim COMMAND ...
+
+Commands (each has --help):
+  launch   start a task in several processes of this machine
+  plan     predict how fast a task trains on more devices than are at hand
+  curves   draw the metrics of runs over time
+
+A task is started by its module: python -m examples.walking num_envs=64
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("--help", "-h"):
+        print(_HELP, end="")
+        return 0
+    try:
+        if name not in _COMMANDS:
+            message = unknown_name_message(name, list(_COMMANDS), kind="command", place="in ksim")
+            raise ConfigError(f"ksim {name}: {message}")
+        return _COMMANDS[name](rest)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _launch(arguments: Sequence[str]) -> int:
+    from ksim.launch.command import parse_launch
+    from ksim.launch.restarts import launch
+
+    return launch(parse_launch(arguments))
+
+
+def _plan(arguments: Sequence[str]) -> int:
+    from ksim.planning.command import run_plan
+
+    run_plan(arguments)
+    return 0
+
+
+def _curves(arguments: Sequence[str]) -> int:
+    from ksim.render.curves import main as draw
+
+    draw(arguments)
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "launch": _launch,
+    "plan": _plan,
+    "curves": _curves,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
