@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def compile_program(
 ) -> CompiledProgram:
     """Compiles both functions ahead of time, naming each phase while it lasts.
 
+    The rollout is compiled by another thread, while this one traces and compiles the update.
+
     Args:
       program: the partitioned functions.
       train_state: the state, in the partitioner's layout.
@@ -92,13 +95,14 @@ def compile_program(
     """
     with status.phase("tracing the rollout"):
         rollout = _trace_rollout(program, train_state, env_state, request)
-    with status.phase("compiling the rollout"):
-        compiled_rollout = rollout.compile()
     _, trajectory, statistics = rollout.rollout.out_info
-    with status.phase("tracing the update"):
-        update = program.update.lower(train_state, trajectory, statistics)
-    with status.phase("compiling the update"):
-        return CompiledProgram(compiled_rollout, update.compile())
+    with ThreadPoolExecutor(max_workers=1) as other_thread:
+        compiled_rollout = other_thread.submit(rollout.compile)
+        with status.phase("tracing the update"):
+            update = program.update.lower(train_state, trajectory, statistics)
+        with status.phase("compiling the rollout and the update"):
+            compiled_update = update.compile()
+            return CompiledProgram(compiled_rollout.result(), compiled_update)
 
 
 @dataclasses.dataclass(frozen=True)

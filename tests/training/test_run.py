@@ -52,7 +52,7 @@ def finished(environment_variables, tmp_path_factory):
 
 def test_the_terminal_names_phases_progress_and_the_run(finished):
     run_dir, output = finished
-    phases = ("tracing the rollout", "compiling the rollout", "compiling the update")
+    phases = ("tracing the rollout", "tracing the update", "compiling the rollout and the update")
     positions = [output.index(phase) for phase in phases]
     assert positions == sorted(positions)
     assert "16 environments on 2 cpu device(s), 16 control steps in an iteration." in output
@@ -65,6 +65,7 @@ def test_the_terminal_names_phases_progress_and_the_run(finished):
 def test_the_files_of_a_run(finished):
     run_dir, output = finished
     names = ["checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "tensorboard"]
+    names.append("workload.json")
     assert sorted(path.name for path in run_dir.iterdir()) == names
     checkpoints = [path.name for path in list_checkpoints(run_dir / "checkpoints")]
     assert checkpoints == ["step_00000002", "step_00000003"]
