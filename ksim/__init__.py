@@ -5,7 +5,13 @@ once, not after the import of JAX and MuJoCo.
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# Read when jaxlib is imported. On some processors jaxlib 0.9 logs, for every program from the
+# compilation cache, 3 kB of errors about features that no instruction depends on. What is fatal
+# is still logged, and what fails raises an exception.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if TYPE_CHECKING:
     from ksim.config import (

@@ -29,7 +29,8 @@ ARGUMENTS = [*SMALL_ARGUMENTS, "num_devices=2"]
 @pytest.fixture(scope="module")
 def environment_variables(tmp_path_factory):
     """Those of a shell in which nobody has set anything up; compiled programs are shared."""
-    variables = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    ours = ("XLA_FLAGS", "TF_CPP_MIN_LOG_LEVEL")  # JAX sets the latter when it is imported
+    variables = {name: value for name, value in os.environ.items() if name not in ours}
     cache = tmp_path_factory.mktemp("cache")
     return variables | {"PYTHONPATH": f"{REPOSITORY}", "XDG_CACHE_HOME": f"{cache}"}
 
@@ -72,6 +73,19 @@ def test_the_files_of_a_run(finished):
     log = (run_dir / "log.txt").read_text()
     for line in output.splitlines():
         assert line in log
+
+
+def test_a_start_from_the_cache_alarms_nobody(finished, environment_variables, tmp_path):
+    arguments = [*ARGUMENTS, "max_steps=1"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "examples.cartpole", *arguments],
+        cwd=tmp_path,
+        env=environment_variables,
+        check=True,
+        text=True,
+        capture_output=True,
+    )
+    assert ended.stderr == ""
 
 
 def test_the_config_gives_the_same_run_again(finished):
