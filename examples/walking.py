@@ -69,7 +69,7 @@ ACTOR_OBSERVATIONS = (
 class HumanoidWalkingConfig(ksim.PPOConfig):
     """Walking."""
 
-    max_steps: int | None = 3000
+    max_steps: int | None = 2500
     num_envs: int = 128
     batch_size: int = 64
     rollout_length_seconds: float = 0.4
@@ -172,7 +172,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
             "vertical_velocity": ksim.VerticalVelocityReward.create(physics_model, scale=-0.5),
             "sway": ksim.AngularVelocityXYReward.create(physics_model, scale=-0.05),
             "posture": ksim.JointDeviationReward.create(
-                physics_model, others, default_positions="stand", scale=-0.2
+                physics_model, others, default_positions="stand", scale=-0.1
             ),
             "joint_limit": ksim.JointLimitReward.create(physics_model, scale=-1.0),
             "action_rate": ksim.ActionRateReward(scale=-0.005),
