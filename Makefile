@@ -50,8 +50,10 @@ format: install  ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## Measure speed, beside brax; writes benchmarks/results and docs/performance.md.
+bench: install  ## Measure speed, beside brax; writes benchmarks/results and the tables in docs.
 	$(BIN)/python -m benchmarks.run_all
+	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.cost_model
 
 docs: install  ## Write the generated parts of the docs; fails on an undocumented public name.
 	$(BIN)/python docs/generate.py

@@ -10,33 +10,34 @@ devices synchronise. Writes benchmarks/results/cost_model.json and its table in 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.run_all import ROOT, describe_machine
+from benchmarks.marked_table import replace_table
+from benchmarks.run_all import describe_machine
+from benchmarks.training_run import ROOT, train
 from ksim.planning import Measurement, fit_cost_model, read_measurement
 from ksim.planning.report import relative_error
 
 RESULTS = ROOT / "benchmarks" / "results" / "cost_model.json"
 TABLE = ROOT / "docs" / "scaling.md"
-BEGIN, END = "<!-- cost model: begin -->", "<!-- cost model: end -->"
 
 TASK = "examples.walking_distributed"
 ITERATIONS = 30
-OPTIONS = (f"max_steps={ITERATIONS}", "eval_length_seconds=0.01", "rollout_length_seconds=0.4")
+OPTIONS = (f"max_steps={ITERATIONS}",)
 
-# Devices, environments, further options, processes.
-FITTED: tuple[tuple[int, int, tuple[str, ...], int], ...] = (
+Spec = tuple[int, int, tuple[str, ...], int]
+"""Devices of a process, environments, further options, processes."""
+
+FITTED: tuple[Spec, ...] = (
     (2, 32, (), 1),
     (2, 128, (), 1),
     (2, 512, (), 1),
     (4, 128, (), 1),
     (2, 128, ("grad_compression=int8",), 1),
 )
-HELD_OUT: tuple[tuple[int, int, tuple[str, ...], int], ...] = (
+HELD_OUT: tuple[Spec, ...] = (
     (2, 64, (), 1),
     (2, 256, (), 1),
     (4, 256, (), 1),
@@ -48,22 +49,16 @@ HELD_OUT: tuple[tuple[int, int, tuple[str, ...], int], ...] = (
 )
 
 
-def measure(folder: Path, spec: tuple[int, int, tuple[str, ...], int]) -> Measurement:
+def measure(folder: Path, spec: Spec) -> Measurement:
     """Runs the task and returns what it measured."""
     devices, envs, further, processes = spec
     options = [f"num_devices={devices}", f"num_envs={envs}", f"batch_size={envs // 2}", *further]
-    command = [sys.executable, "-m"]
-    if processes > 1:
-        command += ["ksim.launch", "--num-processes", str(processes)]
-    command += [TASK, *OPTIONS, *options, f"run_dir={folder}"]
-    print("$", " ".join(command[1:-1]), flush=True)
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    measurement = read_measurement(folder)
+    measurement = read_measurement(train(folder, TASK, [*OPTIONS, *options], processes))
     print(f"  {measurement.seconds:.4f} s an iteration", flush=True)
     return measurement
 
 
-def describe(spec: tuple[int, int, tuple[str, ...], int]) -> str:
+def describe(spec: Spec) -> str:
     """Returns a run in words."""
     devices, envs, further, processes = spec
     where = f"{processes} processes of {devices}" if processes > 1 else f"{devices} devices"
@@ -94,9 +89,7 @@ def main() -> None:
     ]
     results = {"machine": describe_machine(), "task": TASK, "runs": rows}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    before, rest = TABLE.read_text().split(BEGIN)
-    after = rest.split(END)[1]
-    TABLE.write_text(f"{before}{BEGIN}\n{write_table(rows)}\n{END}{after}")
+    replace_table(TABLE, "cost model", write_table(rows))
     print(write_table(rows))
 
 

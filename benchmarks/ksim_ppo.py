@@ -21,10 +21,12 @@ import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
+from benchmarks.training_run import (  # noqa: E402
+    NUM_UNMEASURED,
+    env_steps_per_second,
+    read_rows,
+)
 from ksim.config import parse_command_line  # noqa: E402
-
-NUM_UNMEASURED = 3
-"""Iterations that are not counted: the first ones fill caches."""
 
 
 def create_task(name: str, arguments: list[str]) -> Any:
@@ -65,12 +67,8 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
         task = create_task(name, [*arguments, f"run_dir={folder}/run", "eval_length_seconds=0.01"])
         before_run = time.perf_counter() - PROCESS_START
         result = task.run()
-        lines = Path(folder, "run", "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+        rows = read_rows(Path(folder, "run"))
     durations = [row["time/rollout_seconds"] + row["time/update_seconds"] for row in rows]
-    counted = rows[NUM_UNMEASURED - 1 : -1]  # the last one holds the evaluation
-    steps = counted[-1]["env_steps"] - counted[0]["env_steps"]
-    seconds = counted[-1]["wall_seconds"] - counted[0]["wall_seconds"]
     program = task.build()
     return {
         "framework": "ksim",
@@ -81,11 +79,11 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
         },
         "devices": task.partitioner.num_devices,
         "num_envs": program.num_envs,
-        "env_steps_per_second": steps / seconds,
+        "env_steps_per_second": env_steps_per_second(rows),
         "rollout_fraction": statistics.median(
             row["time/rollout_seconds"] / total for row, total in zip(rows, durations, strict=True)
         ),
-        "measured_seconds": seconds,
+        "measured_seconds": sum(durations[NUM_UNMEASURED:-1]),
         "first_update_seconds": before_run + rows[0]["time/first_update_seconds"],
         "bytes_per_environment": bytes_per_environment(program),
         "iterations": result.iteration,

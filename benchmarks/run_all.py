@@ -13,13 +13,13 @@ import platform
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from benchmarks.brax_environment import ensure_brax_python
 from benchmarks.brax_humanoid import brax_humanoid_mjcf
+from benchmarks.marked_table import replace_table
+from benchmarks.training_run import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "training_speed.json"
 TABLE = ROOT / "docs" / "performance.md"
 ENGINES = ("mjx", "mujoco")
@@ -98,81 +98,84 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def write_table(measured: Result) -> str:
-    """Returns docs/performance.md."""
-    results = measured["results"]
-    speed = {name: result["env_steps_per_second"] for name, result in results.items()}
-    first = {name: result["first_update_seconds"] for name, result in results.items()}
-    brax_best = max(speed[f"brax_humanoid/brax/{devices}"] for devices in (1, 2))
-    machine, brax_versions = measured["machine"], results["brax_humanoid/brax/1"]["versions"]
-    versions = results["walking/mjx/1"]["versions"]
-    lines = [
-        "# Performance",
-        "",
-        "Written by `make bench`, from one run on one machine. Absolute figures are that",
-        "machine's; the ratios are what can be compared. Every figure is whole training: rollout,",
-        "update and logging, without compilation and evaluation. `mjx` and `mujoco` are ksim's",
-        "engines; devices are simulated ones, on the cores of the machine.",
-        "",
+def describe_versions(measured: Result) -> str:
+    """Returns where and with what the figures were measured."""
+    machine, results = measured["machine"], measured["results"]
+    brax, ksim_versions = (
+        results[name]["versions"] for name in ("brax_humanoid/brax/1", "walking/mjx/1")
+    )
+    return (
         f"Machine: {machine['cores']} {machine['processor']} cores, {machine['system']}, Python"
-        f" {machine['python']}, {machine['date']}. ksim on jax {versions['jax']}, mujoco-mjx"
-        f" {versions['mujoco-mjx']}; brax {brax_versions['brax']} on jax {brax_versions['jax']},"
-        f" mujoco-mjx {brax_versions['mujoco-mjx']}.",
-        "",
-        "## Beside brax",
-        "",
-        "brax's own humanoid MJCF and physics settings, 128 environments, rollouts of 20 control",
-        "steps, 4 passes over 4 minibatches, two networks of 256x256, the same observations and",
-        "rewards.",
-        "",
+        f" {machine['python']}, {machine['date']}. ksim on jax {ksim_versions['jax']}, mujoco-mjx"
+        f" {ksim_versions['mujoco-mjx']}; brax {brax['brax']} on jax {brax['jax']}, mujoco-mjx"
+        f" {brax['mujoco-mjx']}."
+    )
+
+
+def brax_table(results: dict[str, Result]) -> str:
+    """Returns ksim beside brax, in Markdown."""
+    lines = [
         "| | devices | env-steps/s | to brax's best | rollout's share | first update, cold |",
         "|---|---|---|---|---|---|",
     ]
+    best = max(results[f"brax_humanoid/brax/{count}"]["env_steps_per_second"] for count in (1, 2))
     for devices in (1, 2):
         for framework in ("brax", *ENGINES):
-            name = f"brax_humanoid/{framework}/{devices}"
-            label = "brax" if framework == "brax" else f"ksim, {framework}"
-            share = results[name].get("rollout_fraction")
+            result = results[f"brax_humanoid/{framework}/{devices}"]
+            speed, share = result["env_steps_per_second"], result.get("rollout_fraction")
             lines.append(
-                f"| {label} | {devices} | {speed[name]:,.0f} | {speed[name] / brax_best:.2f} |"
-                f" {'' if share is None else f'{share:.0%}'} | {first[name]:.0f} s |"
+                f"| {'brax' if framework == 'brax' else f'ksim, {framework}'} | {devices} |"
+                f" {speed:,.0f} | {speed / best:.2f} | {'' if share is None else f'{share:.0%}'} |"
+                f" {result['first_update_seconds']:.0f} s |"
             )
-    lines += [
-        "",
-        "## Devices",
-        "",
-        "`examples.walking_distributed`. One device already spreads large products over all cores,",
-        "so the row of one core is what several devices are compared with.",
-        "",
+    return "\n".join(lines)
+
+
+def devices_table(results: dict[str, Result]) -> str:
+    """Returns the walking task on different numbers of devices, in Markdown."""
+    lines = [
         "| engine | devices | env-steps/s | to 1 device | to 1 core | rollout's share"
         " | first update, cold |",
         "|---|---|---|---|---|---|---|",
     ]
     for engine in ENGINES:
+        one, core = (
+            results[f"walking/{engine}/{key}"]["env_steps_per_second"]
+            for key in ("1", "1/one_core")
+        )
         for label, key in (("1, one core", "1/one_core"), *((str(n), str(n)) for n in (1, 2, 4))):
-            name = f"walking/{engine}/{key}"
+            result = results[f"walking/{engine}/{key}"]
+            speed = result["env_steps_per_second"]
             lines.append(
-                f"| {engine} | {label} | {speed[name]:,.0f} |"
-                f" {speed[name] / speed[f'walking/{engine}/1']:.2f} |"
-                f" {speed[name] / speed[f'walking/{engine}/1/one_core']:.2f} |"
-                f" {results[name]['rollout_fraction']:.0%} | {first[name]:.1f} s |"
+                f"| {engine} | {label} | {speed:,.0f} | {speed / one:.2f} | {speed / core:.2f} |"
+                f" {result['rollout_fraction']:.0%} | {result['first_update_seconds']:.1f} s |"
             )
-    size = results["walking/mjx/1"]["bytes_per_environment"] / 1024
-    native_size = results["walking/mujoco/1"]["bytes_per_environment"] / 1024
-    lines += [
-        "",
-        "With a warm compilation cache the first update of 2 devices is complete"
-        f" {first['walking/mjx/2/warm']:.1f} s (mjx) and {first['walking/mujoco/2/warm']:.1f} s"
-        " (mujoco) after the start of the process. One environment's state takes"
-        f" {size:.1f} KiB (mjx) and {native_size:.1f} KiB (mujoco).",
-        "",
-    ]
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def start_up(results: dict[str, Result]) -> str:
+    """Returns what a warm start takes, and how much an environment, in words."""
+    warm = {name: results[f"walking/{name}/2/warm"]["first_update_seconds"] for name in ENGINES}
+    size = {name: results[f"walking/{name}/1"]["bytes_per_environment"] / 1024 for name in ENGINES}
+    return (
+        "With a warm compilation cache the first update of 2 devices is complete"
+        f" {warm['mjx']:.1f} s (mjx) and {warm['mujoco']:.1f} s (mujoco) after the start of the"
+        f" process. One environment's state takes {size['mjx']:.1f} KiB (mjx) and"
+        f" {size['mujoco']:.1f} KiB (mujoco)."
+    )
+
+
+def main() -> None:
+    """Measures everything and writes the results."""
     measured = measure_all()
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(measured, indent=1) + "\n")
-    TABLE.write_text(write_table(measured))
+    replace_table(TABLE, "machine", describe_versions(measured))
+    replace_table(TABLE, "brax", brax_table(measured["results"]))
+    replace_table(TABLE, "devices", devices_table(measured["results"]))
+    replace_table(TABLE, "start-up", start_up(measured["results"]))
     print(f"Written: {RESULTS.relative_to(ROOT)}, {TABLE.relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
