@@ -15,6 +15,8 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
+# As ksim does, which is imported after JAX here.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import flax.struct
 import jax

@@ -103,3 +103,7 @@ class SmallMujocoTask(ksim.DistributedPPOTask[SmallMujocoConfig]):
 
     def get_curriculum(self, physics_model):
         return ksim.LinearCurriculum(iterations=10)
+
+
+if __name__ == "__main__":
+    SmallMujocoTask.launch(SmallMujocoConfig())

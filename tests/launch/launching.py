@@ -19,12 +19,20 @@ def shell_variables(cache):
     return variables | {"PYTHONPATH": str(REPOSITORY), "XDG_CACHE_HOME": str(cache)}
 
 
-def start_launcher(variables, folder, *arguments, num_processes=2, options=(), module=MODULE):
+def start_launcher(
+    variables,
+    folder,
+    *arguments,
+    num_processes=2,
+    options=(),
+    module=MODULE,
+    task_arguments=SMALL_ARGUMENTS,
+):
     """Starts `python -m ksim.launch`; its output goes to a file in the folder."""
     command = [sys.executable, "-m", "ksim.launch", "--num-processes", str(num_processes)]
     with (Path(folder) / "output.txt").open("wb") as output:
         return subprocess.Popen(
-            [*command, *options, module, *SMALL_ARGUMENTS, *arguments],
+            [*command, *options, module, *task_arguments, *arguments],
             cwd=folder,
             env=variables,
             stdout=output,

@@ -1,9 +1,12 @@
 """The same run in one process and in several, and processes that do not fit together."""
 
+import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -21,6 +24,7 @@ from tests.small_cartpole import (
     small_task,
     without_times,
 )
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 NUM_ITERATIONS = 10
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
@@ -31,50 +35,93 @@ def variables(tmp_path_factory):
     return shell_variables(tmp_path_factory.mktemp("cache"))
 
 
-def last_state(run_dir):
-    program = small_task(num_devices=1).build()
-    target = {
-        "train": program.initial_train_state(0),
-        "environments": program.new_environments(0),
-    }
-    return numbers(restore_checkpoint(find_checkpoint(run_dir), target))
+@dataclasses.dataclass(frozen=True)
+class Started:
+    """A small task, as a function makes it and as a command line does."""
+
+    make: Callable
+    module: str
+    arguments: list[str]
+    name: str
+
+
+def small_mujoco_task(engine):
+    return Started(
+        lambda **changes: SmallMujocoTask(SmallMujocoConfig(engine=engine, **changes)),
+        "tests.small_mujoco_task",
+        [f"engine={engine}"],
+        "small_mujoco",
+    )
+
+
+TASKS = {
+    "cartpole": Started(small_task, "examples.cartpole", SMALL_ARGUMENTS, "cart_pole"),
+    "native": small_mujoco_task("mujoco"),
+    "mjx": small_mujoco_task("mjx"),
+}
+
+
+def last_state(task, run_dir):
+    """What was learned. (Types are checked here, which reads every field of the physics: its state
+    holds more of them than that of the processes, which check none.)"""
+    target = {"train": task.make(num_devices=1).build().initial_train_state(0)}
+    return numbers(restore_checkpoint(find_checkpoint(run_dir), target, part="train/"))
 
 
 @pytest.fixture(scope="module")
-def single(tmp_path_factory):
+def single(request, tmp_path_factory):
     """The run on a single device."""
     run_dir = tmp_path_factory.mktemp("single") / "run"
-    small_task(num_devices=1, run_dir=str(run_dir), max_steps=NUM_ITERATIONS).run()
-    return run_dir
+    with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
+        request.param.make(num_devices=1, run_dir=str(run_dir), max_steps=NUM_ITERATIONS).run()
+    return request.param, run_dir
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+of_the_cartpole = pytest.mark.parametrize("single", [TASKS["cartpole"]], indirect=True)
+
+
+@pytest.mark.parametrize(
+    ("single", "count"),
+    [
+        pytest.param(
+            task,
+            count,
+            id=f"{name}-{count}",
+            marks=[] if (name, count) == ("cartpole", 2) else pytest.mark.slow,
+        )
+        for name, task in TASKS.items()
+        for count in (2, 4)
+    ],
+    indirect=["single"],
+)
 def test_the_number_of_processes_does_not_change_the_run(count, single, variables, tmp_path):
+    task, single_dir = single
     launcher = start_launcher(
         variables,
         tmp_path,
         f"max_steps={NUM_ITERATIONS}",
         num_processes=count,
-        module="examples.cartpole",
+        module=task.module,
+        task_arguments=task.arguments,
     )
     try:
         assert launcher.wait(timeout=400) == 0, output_of(tmp_path)
     finally:
         launcher.kill()
-    (run_dir,) = (tmp_path / "runs" / "cart_pole").iterdir()  # one for all processes
+    (run_dir,) = (tmp_path / "runs" / task.name).iterdir()  # one for all processes
     assert len(list((run_dir / "tensorboard").iterdir())) == 1
     assert [path.name for path in list_checkpoints(run_dir / "checkpoints")] == ["step_00000010"]
-    lines, expected = read_metrics(run_dir), read_metrics(single)
+    lines, expected = read_metrics(run_dir), read_metrics(single_dir)
     assert len(lines) == NUM_ITERATIONS
     for line, other in zip(lines, expected, strict=True):
         for name in without_times(other):
             np.testing.assert_allclose(line[name], other[name], **TOLERANCE, err_msg=name)
         assert line["device/is_identical"] == 1
-    state, others = last_state(run_dir), last_state(single)
+    state, others = last_state(task, run_dir), last_state(task, single_dir)
     for name, value in others.items():
         np.testing.assert_allclose(state[name], value, **TOLERANCE, err_msg=name)
     output = output_of(tmp_path)
-    assert f"[0] Run runs/cart_pole/run_000 begins: 16 environments on {count} cpu" in output
+    assert f"[0] Run runs/{task.name}/run_000 begins: 16 environments on {count} cpu" in output
     assert f"in {count} processes" in output
     assert output.count("Finished after") == 1
     for index in range(1, count):
@@ -172,16 +219,18 @@ def test_a_checkpoint_that_one_process_does_not_see(variables, tmp_path):
 
 
 @pytest.mark.slow
+@of_the_cartpole
 def test_evaluation_in_two_processes_is_that_of_one(single, variables, tmp_path):
+    _, single_dir = single
     launcher = start_launcher(
         variables,
         tmp_path,
         "run_mode=evaluate",
-        f"load_from_ckpt_path={single}",
+        f"load_from_ckpt_path={single_dir}",
         module="examples.cartpole",
     )
     assert launcher.wait(timeout=300) == 0, output_of(tmp_path)
-    expected = read_metrics(single)[-1]["eval/episode/return"]
+    expected = read_metrics(single_dir)[-1]["eval/episode/return"]
     output = output_of(tmp_path)
     assert f"[0]   eval/episode/return {expected:.4g}" in output
     assert output.count("eval/episode/return ") == 1
@@ -189,7 +238,9 @@ def test_evaluation_in_two_processes_is_that_of_one(single, variables, tmp_path)
 
 
 @pytest.mark.slow
+@of_the_cartpole
 def test_a_run_continues_with_another_number_of_processes(single, variables, tmp_path):
+    task, single_dir = single
     """Five iterations in two processes, five more in one, and it is the run of one."""
     common = [f"run_dir={tmp_path}/run"]
     for count, max_steps in ((2, 5), (1, NUM_ITERATIONS)):
@@ -202,10 +253,10 @@ def test_a_run_continues_with_another_number_of_processes(single, variables, tmp
             module="examples.cartpole",
         )
         assert launcher.wait(timeout=300) == 0, output_of(tmp_path)
-    lines, expected = read_metrics(tmp_path / "run"), read_metrics(single)
+    lines, expected = read_metrics(tmp_path / "run"), read_metrics(single_dir)
     returns = [[line.get("episode/return") for line in run] for run in (lines, expected)]
     np.testing.assert_allclose(*returns, **TOLERANCE)
-    state, others = last_state(tmp_path / "run"), last_state(single)
+    state, others = last_state(task, tmp_path / "run"), last_state(task, single_dir)
     for name, value in others.items():
         np.testing.assert_allclose(state[name], value, **TOLERANCE, err_msg=name)
 
