@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         PhysicsData,
         PhysicsEngine,
         PhysicsModel,
+        WarpEngine,
         asset_path,
         load_mjcf,
     )
@@ -270,6 +271,7 @@ __all__ = [
     "UniformNoise",
     "UprightReward",
     "VerticalVelocityReward",
+    "WarpEngine",
     "activation_sharding_constraint",
     "asset_path",
     "clip_by_global_norm",
@@ -341,6 +343,7 @@ _MODULES = {
         "PhysicsData",
         "PhysicsEngine",
         "PhysicsModel",
+        "WarpEngine",
         "asset_path",
         "load_mjcf",
     ),
