@@ -174,8 +174,8 @@ class TestEveryEngine:
         qpos, qvel, ctrl = random_state(world.model, world.count)
         world.step(0.0, True, qpos, qvel)
         together = world.step(ctrl)
+        alone = make_world(1)
         for index in range(world.count):
-            alone = make_world(1)
             alone.step(0.0, True, qpos[index : index + 1], qvel[index : index + 1])
             data = alone.step(ctrl[index : index + 1])
             for field in ("qpos", "qvel", "xpos"):

@@ -65,16 +65,20 @@ SERVO = """
 """
 
 
-def test_forces_are_those_of_the_last_substep():
+@pytest.mark.parametrize("kernels", ["mjx", pytest.param("warp", marks=pytest.mark.slow)])
+def test_forces_are_those_of_the_last_substep(kernels):
     """The angle changes a servo's force: that of the forward pass is another one.
 
     (The hinge has limits because MJX's own steps compute no accelerometer without constraints.)
     """
+    if kernels == "warp":
+        pytest.importorskip("warp", reason="needs the extra ksim[warp]")
+    functions = StepwiseJax() if kernels == "mjx" else WarpFunctions(graph_mode=None)
     model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(SERVO), dt=0.005, ctrl_dt=0.02)
     fields = ("actuator_force", "qfrc_actuator", "qacc", "sensordata", "xpos")
     start = EpisodeStart(jnp.array([0.5]), jnp.array([1.0]))
     results = []
-    for engine in (NativeEngine(model), WarpEngine(model, 1, functions=StepwiseJax())):
+    for engine in (NativeEngine(model), WarpEngine(model, 1, functions=functions)):
         step, data = jax.jit(engine.step), jax.tree.map(jnp.asarray, engine.initial_data())
         begun = step({}, data, jnp.array([0.2]), start, jnp.bool_(True))
         moved = step({}, begun, jnp.array([0.2]), start, jnp.bool_(False))
