@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         PhysicsData,
         PhysicsEngine,
         PhysicsModel,
+        WarpEngine,
         asset_path,
         load_mjcf,
     )
@@ -276,6 +277,7 @@ __all__ = [
     "UniformNoise",
     "UprightReward",
     "VerticalVelocityReward",
+    "WarpEngine",
     "activation_sharding_constraint",
     "asset_path",
     "clip_by_global_norm",
@@ -347,6 +349,7 @@ _MODULES = {
         "PhysicsData",
         "PhysicsEngine",
         "PhysicsModel",
+        "WarpEngine",
         "asset_path",
         "load_mjcf",
     ),

@@ -1,8 +1,13 @@
 """What terms may read of the physics."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 from jaxtyping import Array, Float
+
+from ksim.config import unknown_name_message
 
 
 @runtime_checkable
@@ -36,6 +41,34 @@ class PhysicsData(Protocol):
     def replace(self, **fields: Any) -> "PhysicsData":
         """Returns a copy with some fields replaced."""
         ...
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class NamedFields(PhysicsData):
+    """Those fields of `mjData` that somebody reads, as attributes in single precision.
+
+    Attributes:
+      fields: the values by MuJoCo's name.
+    """
+
+    fields: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns a field; called for names that are no attribute."""
+        fields = self.__dict__.get("fields", {})
+        if name in fields:
+            return fields[name]
+        if name.startswith("_"):
+            raise AttributeError(name)
+        message = unknown_name_message(
+            name, fields, kind="field", place="in this simulation's data"
+        )
+        raise AttributeError(message)
+
+    def replace(self, **fields: Any) -> "NamedFields":
+        """Returns a copy with some fields replaced; the next step continues from them."""
+        return dataclasses.replace(self, fields={**self.fields, **fields})
 
 
 class ReadRecorder(PhysicsData):

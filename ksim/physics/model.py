@@ -5,6 +5,7 @@ import functools
 from pathlib import Path
 
 import mujoco
+import numpy as np
 
 from ksim.config import unknown_name_message
 from ksim.config.concerns import count_substeps
@@ -128,6 +129,14 @@ class PhysicsModel:
         sensor_id = self.find("sensor", name, asked_by)
         start = int(self.mj_model.sensor_adr[sensor_id])
         return start, start + int(self.mj_model.sensor_dim[sensor_id])
+
+
+def subtree_membership(mj_model: mujoco.MjModel) -> np.ndarray:
+    """Returns `[nbody, nbody]`, 1 where the first body is in the subtree of the second."""
+    is_in = np.eye(mj_model.nbody)
+    for body in range(mj_model.nbody - 1, 0, -1):
+        is_in[:, mj_model.body_parentid[body]] += is_in[:, body]
+    return is_in
 
 
 def asset_path(name: str) -> Path:

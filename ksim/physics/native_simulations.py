@@ -7,6 +7,7 @@ import numpy as np
 from mujoco import batch as mujoco_batch
 
 from ksim.physics.engine import EpisodeStart
+from ksim.physics.model import subtree_membership
 from ksim.physics.native_data import NativeData, state_bits
 
 POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
@@ -41,7 +42,7 @@ class Simulations:
         self._is_mass_alone = "body_mass" in model_fields and "body_subtreemass" not in model_fields
         if self._is_mass_alone:
             # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
-            self._is_in_subtree = _is_in_subtree(mj_model)
+            self._is_in_subtree = subtree_membership(mj_model)
             self._subtree_mass = self._batch.expand("body_subtreemass")
 
     def set_model_fields(self, fields: Mapping[str, np.ndarray]) -> None:
@@ -94,11 +95,3 @@ class Simulations:
         out.state[...] = state_bits(self._batch.state)
         for name, value in out.fields.items():
             value[...] = self._arrays[name].reshape(value.shape)
-
-
-def _is_in_subtree(mj_model: mujoco.MjModel) -> np.ndarray:
-    """Returns `[nbody, nbody]`, 1 where the first body is in the subtree of the second."""
-    is_in = np.eye(mj_model.nbody)
-    for body in range(mj_model.nbody - 1, 0, -1):
-        is_in[:, mj_model.body_parentid[body]] += is_in[:, body]
-    return is_in

@@ -17,6 +17,7 @@ from ksim.config.concerns import (
     TrainingConfig,
     VideoConfig,
 )
+from ksim.task.engines import check_machine_may_run_warp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +73,12 @@ class RLTask(ABC, Generic[ConfigT]):
         """Checks the options, without starting JAX.
 
         Raises:
-          ConfigError: if an option has a value that cannot be; it says what to write instead.
+          ConfigError: if an option has a value that cannot be, or not on this machine; it says
+            what to write instead.
         """
         config.validate()
+        if config.mjx_impl == "warp":
+            check_machine_may_run_warp()
         self.config = config
         self._notes: dict[str, str] = {}
 
@@ -130,29 +134,10 @@ class RLTask(ABC, Generic[ConfigT]):
         return ConstantCurriculum(level=1.0)
 
     def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
-        """Returns what steps the physics; as the option `engine` says."""
-        from ksim.physics import MjxEngine, NativeEngine, num_host_cores
+        """Returns what steps the physics; as the options `engine` and `mjx_impl` say."""
+        from ksim.task.engines import make_engine
 
-        if self._engine_name() == "mjx":
-            return MjxEngine(physics_model)
-        return NativeEngine(
-            physics_model, num_threads=max(1, num_host_cores() // self._num_devices_on_my_cores())
-        )
-
-    def _num_devices_on_my_cores(self) -> int:
-        """Returns how many devices share the cores that this process may use."""
-        from ksim.parallel.processes import current_processes
-
-        processes = current_processes()
-        devices_of_each = self.partitioner.num_devices // processes.count
-        return devices_of_each * len(processes.peers_on_my_cores)
-
-    def _engine_name(self) -> str:
-        """Returns `mjx` or `mujoco`."""
-        if self.config.engine != "auto":
-            return self.config.engine
-        is_cpu = self.partitioner.devices[0].platform == "cpu"
-        return "mujoco" if is_cpu else "mjx"
+        return make_engine(self, physics_model)
 
     def get_environment(self) -> Environment:
         """Returns the world: by default the MuJoCo model with the terms of the hooks above."""

@@ -9,15 +9,21 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import EpisodeStart, MjxEngine, NativeEngine
+from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, WarpEngine, WarpFunctions
+from tests.physics.stepwise_mjx import StepwiseJax
 
-ENGINES = {"mjx": MjxEngine, "mujoco": NativeEngine}
+NUM_SIMULATIONS = 6
+ENGINES = {
+    "mjx": MjxEngine,
+    "mujoco": NativeEngine,
+    # On MJX's own functions instead of Warp's: what the engine makes of whole steps.
+    "warp": lambda model: WarpEngine(model, NUM_SIMULATIONS, functions=StepwiseJax()),
+}
 FIELDS = (
     *("time", "qpos", "qvel", "ctrl", "xpos", "xquat", "xmat", "xipos", "ximat", "geom_xpos"),
     *("site_xpos", "site_xmat", "subtree_com", "cvel", "actuator_force", "qfrc_actuator"),
     "sensordata",
 )
-NUM_SIMULATIONS = 6
 
 
 def load(name):
@@ -69,8 +75,8 @@ def random_state(model, count, seed=0):
     return qpos, qvel, ctrl
 
 
-def assert_same_step(model, count, tolerance):
-    """One control step of both engines from random states, each with a model of its own."""
+def assert_same_step(model, count, tolerance, engines=ENGINES):
+    """One control step of all engines from random states, each with a model of its own."""
     qpos, qvel, ctrl = random_state(model, count)
     rng = np.random.default_rng(1)
     results = {}
@@ -78,7 +84,7 @@ def assert_same_step(model, count, tolerance):
         name: rng.uniform(0.8, 1.2, (count,))
         for name in ("body_mass", "dof_damping", "dof_armature", "geom_friction")
     }
-    for name, make in ENGINES.items():
+    for name, make in engines.items():
         world = World(make(model), model, count)
         for field, value in world.engine.model_fields(tuple(scales)).items():
             scale = scales[field].reshape(-1, *(1,) * np.ndim(value))
@@ -87,12 +93,14 @@ def assert_same_step(model, count, tolerance):
         start = {field: np.asarray(getattr(world.data, field)) for field in FIELDS}
         world.step(ctrl)
         results[name] = start, {f: np.asarray(getattr(world.data, f)) for f in FIELDS}
-    for mjx, native in zip(results["mjx"], results["mujoco"], strict=True):
-        for field in FIELDS:
-            assert mjx[field].shape == native[field].shape, field
-            unit = np.maximum(1.0, np.abs(native[field]).max())
-            error = np.abs(mjx[field] - native[field]).max(initial=0) / unit
-            assert error < tolerance, f"{field}: {error}"
+    natives = results.pop("mujoco")
+    for name, others in results.items():
+        for other, native in zip(others, natives, strict=True):
+            for field in FIELDS:
+                assert other[field].shape == native[field].shape, (name, field)
+                unit = np.maximum(1.0, np.abs(native[field]).max())
+                error = np.abs(other[field] - native[field]).max(initial=0) / unit
+                assert error < tolerance, f"{name}: {field}: {error}"
 
 
 @pytest.mark.parametrize("name", ["pendulum", "cartpole"])
@@ -105,12 +113,27 @@ def test_engines_agree_on_the_humanoid():
     assert_same_step(load("humanoid"), 1000, 2e-2)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "tolerance"), [("cartpole", 2e-5), ("humanoid", 2e-2)])
+def test_warp_agrees_with_native(name, tolerance):
+    """With Warp's own functions, which run on a CPU too, slowly."""
+    pytest.importorskip("warp", reason="needs the extra ksim[warp]")
+    count = 64
+    engines = {
+        "mujoco": NativeEngine,
+        "warp": lambda model: WarpEngine(model, count, functions=WarpFunctions(graph_mode=None)),
+    }
+    assert_same_step(load(name), count, tolerance, engines)
+
+
 @pytest.fixture(scope="module")
 def humanoid():
     return load("humanoid")
 
 
-@pytest.fixture(scope="module", params=["pendulum-mjx", "pendulum-mujoco", "humanoid-mujoco"])
+@pytest.fixture(
+    scope="module", params=["pendulum-mjx", "pendulum-warp", "pendulum-mujoco", "humanoid-mujoco"]
+)
 def make_world(request):
     name, engine = request.param.split("-")
     model = load(name)
@@ -151,8 +174,8 @@ class TestEveryEngine:
         qpos, qvel, ctrl = random_state(world.model, world.count)
         world.step(0.0, True, qpos, qvel)
         together = world.step(ctrl)
+        alone = make_world(1)
         for index in range(world.count):
-            alone = make_world(1)
             alone.step(0.0, True, qpos[index : index + 1], qvel[index : index + 1])
             data = alone.step(ctrl[index : index + 1])
             for field in ("qpos", "qvel", "xpos"):

@@ -1,0 +1,128 @@
+"""Which engine steps the simulations, as the options say, and whether this machine can run it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ksim.config import ConfigError
+
+if TYPE_CHECKING:
+    import jax
+
+    from ksim.physics import PhysicsEngine, PhysicsModel
+
+CUDA_DRIVER = "libcuda.so.1"
+CUDA_PLATFORMS = ("cuda", "gpu")
+
+
+def engine_name(option: str, platform: str) -> str:
+    """Returns `mjx` or `mujoco`.
+
+    Args:
+      option: the option `engine`.
+      platform: what JAX calls the devices of the run, such as `cpu`.
+    """
+    if option != "auto":
+        return option
+    return "mujoco" if platform == "cpu" else "mjx"
+
+
+def make_engine(task: Any, physics_model: PhysicsModel) -> PhysicsEngine:
+    """Makes the engine of the options.
+
+    Args:
+      task: an `RLTask`.
+      physics_model: its model.
+
+    Raises:
+      ConfigError: if the devices of the run cannot run it.
+    """
+    from ksim.physics import MjxEngine, NativeEngine, WarpEngine, WarpFunctions, num_host_cores
+
+    config, devices = task.config, task.partitioner.devices
+    if config.mjx_impl == "warp":
+        check_devices_run_warp(devices, config.mjx_graph_mode)
+        return WarpEngine(
+            physics_model,
+            num_environments=config.num_envs // len(devices),
+            naconmax=config.mjx_naconmax,
+            njmax=config.mjx_njmax,
+            functions=WarpFunctions(config.mjx_graph_mode),
+        )
+    if engine_name(config.engine, devices[0].platform) == "mjx":
+        return MjxEngine(physics_model)
+    num_threads = max(1, num_host_cores() // num_devices_on_my_cores(len(devices)))
+    return NativeEngine(physics_model, num_threads)
+
+
+def num_devices_on_my_cores(num_devices: int) -> int:
+    """Returns how many devices share the cores that this process may use.
+
+    Args:
+      num_devices: the devices of all processes.
+    """
+    from ksim.parallel.processes import current_processes
+
+    processes = current_processes()
+    return num_devices // processes.count * len(processes.peers_on_my_cores)
+
+
+def check_machine_may_run_warp() -> None:
+    """Checks what can be known without JAX: the package, the driver, and the variables.
+
+    Raises:
+      ConfigError: if one of them is missing or in the way.
+    """
+    if importlib.util.find_spec("warp") is None:
+        raise ConfigError(
+            "mjx_impl=warp needs the package warp-lang, which is not installed."
+            " Run pip install 'ksim[cuda,warp]', or write mjx_impl=jax."
+        )
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    if platforms and not any(name in CUDA_PLATFORMS for name in platforms.split(",")):
+        raise ConfigError(
+            f"mjx_impl=warp runs on NVIDIA GPUs, and JAX_PLATFORMS={platforms} keeps JAX from them."
+            " Write JAX_PLATFORMS=cuda, or mjx_impl=jax."
+        )
+    try:
+        ctypes.CDLL(CUDA_DRIVER)
+    except OSError as error:
+        raise ConfigError(
+            f"mjx_impl=warp runs on NVIDIA GPUs, and this machine has no driver of one ({error})."
+            " Write mjx_impl=jax."
+        ) from None
+
+
+def check_devices_run_warp(devices: Sequence[jax.Device], graph_mode: str) -> None:
+    """Checks the devices of a run.
+
+    Args:
+      devices: the devices of all processes.
+      graph_mode: the option `mjx_graph_mode`.
+
+    Raises:
+      ConfigError: if they are no NVIDIA GPUs, or too many for the mode.
+    """
+    if not all(_is_cuda(device) for device in devices):
+        raise ConfigError(
+            f"mjx_impl=warp runs on NVIDIA GPUs, and the devices of this run are"
+            f" {devices[0].platform}. Write mjx_impl=jax; or run pip install 'ksim[cuda,warp]',"
+            " for a JAX that finds the GPUs."
+        )
+    if graph_mode == "warp_staged" and len(devices) > 1:
+        raise ConfigError(
+            f"mjx_graph_mode=warp_staged runs on one GPU, and there are {len(devices)}: it crashes"
+            " on several (MuJoCo's issue 3191). Write mjx_graph_mode=warp, or warp_staged_ex."
+        )
+
+
+def _is_cuda(device: jax.Device) -> bool:
+    """Whether a device is an NVIDIA GPU; AMD's are called `gpu` too."""
+    import jax
+    from jax.extend import backend
+
+    return "cuda" in backend.backends() and device in jax.devices("cuda")
