@@ -1,13 +1,18 @@
 """MJCF models, the joint index, and physics engines. Knows MuJoCo; knows no learning."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from ksim.physics.data import NamedFields, PhysicsData, ReadRecorder
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.joints import FreeJoint, JointIndex, JointSelection
-from ksim.physics.mjx_engine import MjxEngine
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
 from ksim.physics.native_engine import NativeEngine, num_host_cores
-from ksim.physics.warp_engine import WarpEngine
-from ksim.physics.warp_functions import StepwiseMjx, WarpFunctions
+
+if TYPE_CHECKING:
+    from ksim.physics.mjx_engine import MjxEngine
+    from ksim.physics.warp_engine import WarpEngine
+    from ksim.physics.warp_functions import StepwiseMjx, WarpFunctions
 
 __all__ = [
     "EpisodeStart",
@@ -29,3 +34,17 @@ __all__ = [
     "load_mjcf",
     "num_host_cores",
 ]
+
+# Loaded when they are first used: to import MJX takes as long as to import JAX.
+_OF_MJX = {
+    "MjxEngine": "mjx_engine",
+    "StepwiseMjx": "warp_functions",
+    "WarpEngine": "warp_engine",
+    "WarpFunctions": "warp_functions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _OF_MJX:
+        raise AttributeError(f"module 'ksim.physics' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"ksim.physics.{_OF_MJX[name]}"), name)

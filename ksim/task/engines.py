@@ -41,10 +41,10 @@ def make_engine(task: Any, physics_model: PhysicsModel) -> PhysicsEngine:
     Raises:
       ConfigError: if the devices of the run cannot run it.
     """
-    from ksim.physics import MjxEngine, NativeEngine, WarpEngine, WarpFunctions, num_host_cores
-
     config, devices = task.config, task.partitioner.devices
     if config.mjx_impl == "warp":
+        from ksim.physics import WarpEngine, WarpFunctions
+
         check_devices_run_warp(devices, config.mjx_graph_mode)
         return WarpEngine(
             physics_model,
@@ -54,7 +54,11 @@ def make_engine(task: Any, physics_model: PhysicsModel) -> PhysicsEngine:
             functions=WarpFunctions(config.mjx_graph_mode),
         )
     if engine_name(config.engine, devices[0].platform) == "mjx":
+        from ksim.physics import MjxEngine
+
         return MjxEngine(physics_model)
+    from ksim.physics import NativeEngine, num_host_cores
+
     num_threads = max(1, num_host_cores() // num_devices_on_my_cores(len(devices)))
     return NativeEngine(physics_model, num_threads)
 

@@ -100,15 +100,32 @@ except SystemExit as end:
 """
 
 
-def test_refusal_comes_before_jax(tmp_path):
-    root = Path(__file__).parents[2]
-    finished = subprocess.run(
-        [sys.executable, "-c", REFUSED],
-        env={**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu"},
-        cwd=tmp_path,
+NATIVE = """
+import sys
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
+import ksim.training.run
+SmallMujocoTask(SmallMujocoConfig(engine="mujoco")).build().new_environments(0)
+print("mujoco" in sys.modules, "mujoco.mjx" in sys.modules)
+"""
+
+
+def run_python(code, folder):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "JAX_PLATFORMS": "cpu"},
+        cwd=folder,
         capture_output=True,
         text=True,
     )
+
+
+def test_native_physics_does_not_wait_for_the_import_of_mjx(tmp_path):
+    finished = run_python(NATIVE, tmp_path)
+    assert finished.stdout.split() == ["True", "False"], finished.stderr
+
+
+def test_refusal_comes_before_jax(tmp_path):
+    finished = run_python(REFUSED, tmp_path)
     assert finished.stdout.split() == ["2", "False"], finished.stderr
     assert "mjx_impl=jax" in finished.stderr
     assert not list(tmp_path.iterdir())
