@@ -1,5 +1,6 @@
 """An environment that starts its next episode by itself, for loops of one's own."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -57,6 +58,11 @@ class AutoResetWrapper(Environment):
     def action_space(self) -> ActionSpace:
         """See `Environment.action_space`."""
         return self.unwrapped.action_space
+
+    @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """See `Environment.compiler_options`."""
+        return self.unwrapped.compiler_options
 
     def reset(self, key: Key[Array, ""]) -> tuple[AutoResetState, dict[str, Array]]:
         """See `Environment.reset`."""

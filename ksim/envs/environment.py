@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -71,6 +72,11 @@ class Environment(ABC):
     @abstractmethod
     def action_space(self) -> ActionSpace:
         """What actions look like."""
+
+    @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """What XLA is told beside its defaults when a rollout is compiled for a CPU."""
+        return {}
 
     @abstractmethod
     def reset(self, key: Key[Array, ""]) -> tuple[State, dict[str, Array]]:

@@ -36,6 +36,11 @@ class JoinedObservations(Environment):
         return self.unwrapped.action_space
 
     @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """See `Environment.compiler_options`."""
+        return self.unwrapped.compiler_options
+
+    @property
     def observation_shape(self) -> tuple[int, ...]:
         """The shape of the one observation."""
         shapes = list(self.unwrapped.observation_shapes().values())

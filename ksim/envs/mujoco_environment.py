@@ -129,6 +129,11 @@ class MujocoEnvironment(Environment):
         """The concatenated actions of all actuator terms."""
         return ContinuousActions(sum(term.action_size for term in self.terms.actuators.values()))
 
+    @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """See `Environment.compiler_options`; the engine's."""
+        return self.engine.compiler_options
+
     def initial_state(self) -> MujocoState:
         """See `Environment.initial_state`."""
         # Shapes only: nothing here steps the physics.

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from flax import struct
 from jaxtyping import Array, Bool, Float
@@ -38,6 +39,11 @@ class PhysicsEngine(ABC):
     @abstractmethod
     def description(self) -> str:
         """What steps the simulations, in a few words for the beginning of a run."""
+
+    @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """What XLA is told beside its defaults when a program with `step` is compiled for a CPU."""
+        return {}
 
     def reading(self, fields: Collection[str]) -> "PhysicsEngine":
         """Returns an engine whose data has at least these fields, and which may leave out others.

@@ -80,6 +80,15 @@ class NativeEngine(PhysicsEngine):
         """See `PhysicsEngine.description`."""
         return f"native MuJoCo on the host, {self._num_threads} thread(s) for a device"
 
+    @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """See `PhysicsEngine.compiler_options`.
+
+        What is left to XLA takes a fifth of a rollout's time. Optimised less, it is compiled in
+        three quarters of the time, and runs as fast.
+        """
+        return {"xla_backend_optimization_level": 1}
+
     def reading(self, fields: Collection[str]) -> "NativeEngine":
         """See `PhysicsEngine.reading`."""
         return NativeEngine(self._model, self._num_threads, fields)

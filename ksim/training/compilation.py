@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -111,9 +111,10 @@ class _TracedRollout:
 
     gather: Any
     rollout: Any
+    options: Mapping[str, Any]
 
     def compile(self) -> Any:
-        rollout = self.rollout.compile(compiler_options=_rollout_options())
+        rollout = self.rollout.compile(compiler_options=_on_a_cpu(self.options))
         if self.gather is None:
             return rollout
         return GatheringRollout(self.gather.compile(), rollout)
@@ -127,15 +128,23 @@ def _trace_rollout(
         gather = program.gather.lower(train_state.learner.model)
         whole = gather.out_info
         train_state = with_model(train_state, lambda _: whole)
-    return _TracedRollout(gather, program.rollout.lower(train_state, env_state, request))
+    rollout = program.rollout.lower(train_state, env_state, request)
+    return _TracedRollout(gather, rollout, program.rollout_options)
 
 
-def _rollout_options() -> dict[str, Any] | None:
-    """Returns what XLA is told of the rollout on a CPU.
+def _on_a_cpu(options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Returns what XLA is told of the rollout on a CPU; `None` elsewhere.
 
     Physics is a thousand small operations: handed to YNNPACK and XNNPACK one by one they took a
     fifth longer (jax 0.12, 2 devices). The update is a few large products, for which both pay.
+    What stands in `XLA_FLAGS` is left as it is.
+
+    Args:
+      options: those of the environment.
     """
     if jax.default_backend() != "cpu":
         return None
-    return {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_xnnpack": False}
+    all_options = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_xnnpack": False}
+    all_options |= options
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {name: value for name, value in all_options.items() if f"--{name}=" not in flags}

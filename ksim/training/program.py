@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -60,11 +61,13 @@ class CompiledProgram(NamedTuple):
       rollout: acts with whole parameters; communicates nothing.
       update: learns.
       gather: makes whole parameters of shards, before a rollout; `None` if all are whole.
+      rollout_options: what XLA is told when it compiles the rollout for a CPU.
     """
 
     rollout: Any
     update: Any
     gather: Any = None
+    rollout_options: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +163,12 @@ class Program:
             outputs=(specs, REPLICATED),
             donate=(0,),
         )
-        if not has_shards(model_specs):
-            return CompiledProgram(rollout, update)
-        gather = self.partitioner.partition(
-            lambda model: gather_shards(model, model_specs), (model_specs,), whole_model
-        )
-        return CompiledProgram(rollout, update, gather)
+        gather = None
+        if has_shards(model_specs):
+            gather = self.partitioner.partition(
+                lambda model: gather_shards(model, model_specs), (model_specs,), whole_model
+            )
+        return CompiledProgram(rollout, update, gather, self.environment.compiler_options)
 
     def rollout_on_device(
         self, train_state: TrainState, env_state: EnvState, request: RolloutRequest

@@ -1,0 +1,60 @@
+"""What XLA is told of a rollout."""
+
+import jax
+import pytest
+
+from ksim.training.status import RunStatus
+from ksim.training.trial import Trial
+from tests.small_cartpole import small_task
+from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The options of every compilation; nothing is compiled otherwise than without them."""
+    options = []
+    compile_as_before = jax.stages.Lowered.compile
+
+    def compile_and_note(self, compiler_options=None):
+        options.append(compiler_options)
+        return compile_as_before(self)
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", compile_and_note)
+    return options
+
+
+def compile_small(task):
+    Trial.compile(task.build(), 0, RunStatus(is_shown=False))
+
+
+def test_rollouts_of_native_physics_are_compiled_quickly(told, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_small(SmallMujocoTask(SmallMujocoConfig(engine="mujoco", num_devices=1)))
+    rollout = {
+        "xla_cpu_experimental_ynn_fusion_type": "",
+        "xla_cpu_use_xnnpack": False,
+        "xla_backend_optimization_level": 1,
+    }
+    assert sorted(told, key=str) == sorted([rollout, None], key=str)
+
+
+def test_xla_flags_have_the_last_word(told, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_use_xnnpack=true --xla_backend_optimization_level=3")
+    compile_small(SmallMujocoTask(SmallMujocoConfig(engine="mujoco", num_devices=1)))
+    assert {"xla_cpu_experimental_ynn_fusion_type": ""} in told
+
+
+def test_other_environments_are_compiled_as_well_as_can_be(told, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_small(small_task(num_devices=1))
+    assert not any("xla_backend_optimization_level" in (options or {}) for options in told)
+
+
+def test_what_fails_in_the_other_thread_is_raised(monkeypatch):
+    def fail(self, compiler_options=None):
+        if compiler_options:  # the rollout's
+            raise RuntimeError("no memory left")
+
+    monkeypatch.setattr(jax.stages.Lowered, "compile", fail)
+    with pytest.raises(RuntimeError, match="no memory left"):
+        compile_small(small_task(num_devices=1))
