@@ -25,6 +25,7 @@ from ksim.parallel import (
 )
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
 from ksim.terms import Curriculum, TrainingProgress
+from ksim.training.construction import Construction
 from ksim.training.train_state import TrainState
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
@@ -104,20 +105,36 @@ class Program:
 
     def initial_train_state(self, seed: int) -> TrainState:
         """Returns the state of a new run, on the host's default device."""
-        return jax.jit(self._initial_train_state)(jnp.uint32(seed))
+        state: TrainState = self._new_train_state(jnp.uint32(seed))
+        return state
 
     def new_environments(self, seed: int, stream: int = TRAIN) -> EnvState:
         """Returns environments about to start their first episode, in the global layout."""
-        return self._create_environments(jnp.uint32(seed), jnp.int32(stream))
+        env_state: EnvState = self._new_environments(jnp.uint32(seed), jnp.int32(stream))
+        return env_state
+
+    @property
+    def train_state_shapes(self) -> TrainState:
+        """Shapes and dtypes of the train state; computes nothing."""
+        shapes: TrainState = self._new_train_state.shapes
+        return shapes
+
+    @property
+    def environment_shapes(self) -> EnvState:
+        """Shapes and dtypes of all environments; computes nothing."""
+        shapes: EnvState = self._new_environments.shapes
+        return shapes
 
     @functools.cached_property
-    def _create_environments(self) -> Callable[[Array, Array], EnvState]:
-        """One compiled function for all evaluations."""
+    def _new_train_state(self) -> Construction:
+        return Construction(self._initial_train_state, jnp.uint32(0))
 
+    @functools.cached_property
+    def _new_environments(self) -> Construction:
         def create(seed: Array, stream: Array) -> EnvState:
             return self.initial_env_state(jax.random.fold_in(jax.random.key(seed), stream))
 
-        return jax.jit(create)
+        return Construction(create, jnp.uint32(0), jnp.int32(0))
 
     def _initial_train_state(self, seed: Array) -> TrainState:
         key = jax.random.key(seed)
@@ -135,7 +152,7 @@ class Program:
     @functools.cached_property
     def state_specs(self) -> Any:
         """How each leaf of the train state lies between updates, decided from its shape."""
-        shapes = jax.eval_shape(lambda: self.initial_train_state(0))
+        shapes = self.train_state_shapes
         everywhere = jax.tree.map(lambda _: PartitionSpec(), shapes)
         return dataclasses.replace(everywhere, learner=self.algorithm.specs(shapes.learner))
 

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-import jax
-
 from ksim.config import ConfigError, save_config
 from ksim.config.concerns import RunConfig, TrainingConfig
 from ksim.parallel.processes import (
@@ -258,20 +256,15 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
             " Write load_from_ckpt_path=runs/<task>/run_000."
         )
     check_agreement(current_processes(), {"step of the checkpoint to load": read_step(path)})
-    target = {"train": _abstract_train_state(program)}
+    target = {"train": program.train_state_shapes}
     return restore_checkpoint(path, target, part="train/")["train"], path
-
-
-def _abstract_train_state(program: Program) -> Any:
-    """Returns the shapes and dtypes of a run's train state, computing nothing."""
-    return jax.eval_shape(lambda: program.initial_train_state(0))
 
 
 def _abstract_state(program: Program) -> dict[str, Any]:
     """Returns the shapes and dtypes of a run's whole state, likewise."""
     return {
-        "train": _abstract_train_state(program),
-        "environments": jax.eval_shape(lambda: program.new_environments(0)),
+        "train": program.train_state_shapes,
+        "environments": program.environment_shapes,
     }
 
 

@@ -82,7 +82,7 @@ class Telemetry:
     def of(cls, program: Program, single_device_rate: float | None = None) -> "Telemetry":
         """Returns the telemetry of a program; measures how fast its devices communicate."""
         partitioner = program.partitioner
-        learner = jax.eval_shape(lambda: program.initial_train_state(0)).learner
+        learner = program.train_state_shapes.learner
         traffic = program.algorithm.traffic(learner)
         num_bytes = None if traffic is None else traffic.bytes_per_update(partitioner.num_devices)
         speed = collective_speed(partitioner)

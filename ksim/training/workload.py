@@ -5,8 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from ksim.config import ConfigError
 from ksim.parallel import CollectiveSpeed, Traffic
 from ksim.parallel.processes import ProcessGroup
@@ -56,7 +54,7 @@ class Workload:
         """
         devices = program.partitioner.devices
         local = processes.peers_on_my_host
-        learner = jax.eval_shape(lambda: program.initial_train_state(0)).learner
+        learner = program.train_state_shapes.learner
         return cls(
             platform=devices[0].platform,
             device_kind=devices[0].device_kind,
