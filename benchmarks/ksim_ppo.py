@@ -58,6 +58,7 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
       Among others:
       `env_steps_per_second`: control steps over all devices, all steps of the counted iterations
       over their duration;
+      `rollout_env_steps_per_second`: the same of rollouts alone, by their median duration;
       `rollout_fraction`: the median share of the rollout in an iteration;
       `first_update_seconds`: from the start of the process to the first completed update;
       `bytes_per_environment`: of the state that is kept between iterations.
@@ -82,6 +83,11 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
         "env_steps_per_second": env_steps_per_second(rows),
         "rollout_fraction": statistics.median(
             row["time/rollout_seconds"] / total for row, total in zip(rows, durations, strict=True)
+        ),
+        "rollout_env_steps_per_second": (
+            program.num_envs
+            * program.rollout_length
+            / statistics.median(row["time/rollout_seconds"] for row in rows[NUM_UNMEASURED:])
         ),
         "measured_seconds": sum(durations[NUM_UNMEASURED:-1]),
         "first_update_seconds": before_run + rows[0]["time/first_update_seconds"],
