@@ -17,6 +17,7 @@ import numpy as np
 from mujoco import batch as mujoco_batch
 
 from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
+from ksim.envs import MujocoEnvironment
 from ksim.physics import num_host_cores
 
 NUM_SIMULATIONS = 128
@@ -27,7 +28,9 @@ NUM_UNMEASURED = 3
 
 def measure() -> dict[str, float]:
     """Returns control steps of all simulations in a second."""
-    model = HumanoidWalkingTask(HumanoidWalkingConfig()).environment.model
+    environment = HumanoidWalkingTask(HumanoidWalkingConfig()).environment
+    assert isinstance(environment, MujocoEnvironment)
+    model = environment.model
     mj_model = model.mj_model
     standing = mj_model.key_qpos[0]
     generator = np.random.default_rng(0)
