@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import ksim
+from examples.walking import COMMAND_RATE
 from examples.walking_distributed import (
     HumanoidWalkingDistributedConfig,
     HumanoidWalkingDistributedTask,
@@ -66,6 +67,7 @@ class ExamTask(HumanoidWalkingDistributedTask):
                 x_range=(velocity, velocity),
                 y_range=(0.0, 0.0),
                 zero_probability=0.0,
+                max_rate=COMMAND_RATE,
             ),
             "angular_velocity": ksim.AngularVelocityCommand.create(
                 physics_model, yaw_range=(0.0, 0.0), zero_probability=0.0
@@ -85,6 +87,7 @@ def examine(config: WalkConfig, run: Path) -> dict[str, float]:
         num_envs=config.exam_episodes,
         batch_size=config.exam_episodes,
         eval_length_seconds=config.exam_seconds,
+        episode_seconds=2 * config.exam_seconds,  # the end of the time is no fall
         load_from_ckpt_path=str(run),
         run_dir=None,
         seed=config.seed + 1000,

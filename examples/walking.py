@@ -51,6 +51,7 @@ SWINGS = tuple(
     for side in ("left", "right")
 )
 STRIDE_PERIOD = 0.8  # s, two steps
+COMMAND_RATE = 1.0  # m/s^2 and rad/s^2: told to walk at once, it learns to lunge, and falls
 
 # What a real robot would not know is for the critic alone.
 ACTOR_OBSERVATIONS = (
@@ -85,7 +86,7 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
     init_std: float = 1.0
     hidden_sizes: tuple[int, ...] = (256, 256)
     episode_seconds: float = ksim.option(
-        20.0, help="Length after which an episode times out.", unit="s", above=0
+        10.0, help="Length after which an episode times out.", unit="s", above=0
     )
     max_forward_velocity: float = ksim.option(
         1.2, help="Fastest forward walk that is commanded.", unit="m/s", minimum=0
@@ -139,9 +140,13 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
                 x_range=(0.0, self.config.max_forward_velocity),
                 y_range=(-0.2, 0.2),
                 is_scaled_by_level=True,
+                max_rate=COMMAND_RATE,
             ),
             "angular_velocity": ksim.AngularVelocityCommand.create(
-                physics_model, yaw_range=(-0.5, 0.5), is_scaled_by_level=True
+                physics_model,
+                yaw_range=(-0.5, 0.5),
+                is_scaled_by_level=True,
+                max_rate=COMMAND_RATE,
             ),
         }
 
@@ -224,7 +229,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
     def get_curriculum(self, physics_model: ksim.PhysicsModel | None) -> ksim.Curriculum:
         """Returns harder commands and pushes once episodes last long enough."""
         return ksim.EpisodeLengthCurriculum(
-            raise_above_seconds=8.0, lower_below_seconds=4.0, step=0.02
+            raise_above_seconds=7.0, lower_below_seconds=3.5, step=0.02
         )
 
     def get_model(self, environment: ksim.Environment) -> ksim.ModelDefinition:

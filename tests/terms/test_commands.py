@@ -1,7 +1,6 @@
 """Commands: what is drawn, and when."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,11 +34,23 @@ def test_a_command_holds_for_its_interval(model, make_state):
     assert len({tuple(value) for value in values}) == 3
 
 
+def test_a_command_approaches_what_was_drawn_at_its_rate(model, make_state):
+    command = LinearVelocityCommand.create(
+        model, x_range=(0.1, 0.1), y_range=(-0.05, -0.05), zero_probability=0.0, max_rate=2.0
+    )
+    values = follow(command, make_state(), 4)
+    # 2 m/s^2 in steps of 0.02 s are 0.04 m/s a step, from 0; the last steps are what is left.
+    np.testing.assert_allclose(values[:, 0], [0.04, 0.08, 0.1, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(values[:, 1], [-0.04, -0.05, -0.05, -0.05], rtol=1e-6)
+    with pytest.raises(ValueError, match="max_rate"):
+        LinearVelocityCommand.create(model, max_rate=0.0)
+
+
 def test_intervals_are_drawn_from_their_range(model, make_state):
     command = AngularVelocityCommand.create(model, interval_range=(0.02, 0.08))
     keys = jax.random.split(jax.random.key(3), 500)
     fresh = command.init(jax.random.key(0))
-    _, (_, time_left) = jax.jit(jax.vmap(lambda key: command(make_state(), fresh, key)))(keys)
+    _, (_, _, time_left) = jax.jit(jax.vmap(lambda key: command(make_state(), fresh, key)))(keys)
     interval = np.array(time_left) + 0.02
     assert 0.02 <= interval.min() < 0.025
     assert 0.075 < interval.max() <= 0.08
@@ -80,7 +91,6 @@ def test_the_level_of_the_moment_of_the_draw_scales(model, make_state):
 
 def test_the_first_command_needs_no_commands(model, make_state):
     state = make_state(commands={})
-    value, _ = LinearVelocityCommand.create(model)(
-        state, (jnp.zeros(2), jnp.zeros(())), jax.random.key(0)
-    )
+    command = LinearVelocityCommand.create(model)
+    value, _ = command(state, command.init(jax.random.key(1)), jax.random.key(0))
     assert value.shape == (2,)

@@ -11,8 +11,8 @@ from ksim.terms.checks import Range, check_fraction, check_positive, check_range
 from ksim.terms.commands.base import Command
 from ksim.terms.term import StepState
 
-ResampledCarry = tuple[Float[Array, "size"], Float[Array, ""]]
-"""The command, and for how many seconds it still holds."""
+ResampledCarry = tuple[Float[Array, "size"], Float[Array, "size"], Float[Array, ""]]
+"""What was drawn, the command that is on its way there, and for how many seconds it holds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,17 +25,23 @@ class ResampledCommand(Command):
       zero_probability: probability with which a drawn command is zero, in [0, 1].
       is_scaled_by_level: whether a drawn command is multiplied by the curriculum level of the
         moment.
+      max_rate: how fast each number of the command changes at most, in its unit per s; a robot that
+        shall walk at once learns to lunge. An episode begins with a command of zero then. `None`
+        changes it at once.
     """
 
     ctrl_dt: float
     interval_range: Range = (5.0, 10.0)
     zero_probability: float = 0.1
     is_scaled_by_level: bool = False
+    max_rate: float | None = None
 
     def __post_init__(self) -> None:
         check_positive(self, "ctrl_dt", 0.02)
         check_range(self, "interval_range", (5.0, 10.0), at_least=0.0)
         check_fraction(self, "zero_probability", 0.1)
+        if self.max_rate is not None:
+            check_positive(self, "max_rate", 1.0)
 
     @property
     @abstractmethod
@@ -49,13 +55,13 @@ class ResampledCommand(Command):
     def init(self, key: Key[Array, ""]) -> ResampledCarry:
         """Returns a memory whose time is up, so that the first call draws."""
         del key
-        return jnp.zeros(self.size), jnp.zeros(())
+        return jnp.zeros(self.size), jnp.zeros(self.size), jnp.zeros(())
 
     def __call__(
         self, state: StepState, carry: ResampledCarry, key: Key[Array, ""]
     ) -> tuple[Float[Array, "size"], ResampledCarry]:
         """Returns the command for the next step, another one if the time of the last is up."""
-        command, time_left = carry
+        target, command, time_left = carry
         draw_key, zero_key, interval_key = jax.random.split(key, 3)
         drawn = self.draw(draw_key)
         if self.is_scaled_by_level:
@@ -65,5 +71,14 @@ class ResampledCommand(Command):
         shortest, longest = self.interval_range
         interval = jax.random.uniform(interval_key, minval=shortest, maxval=longest)
         is_due = time_left < self.ctrl_dt / 2  # half a step: sums of steps are rounded
-        command = jnp.where(is_due, drawn, command)
-        return command, (command, jnp.where(is_due, interval, time_left) - self.ctrl_dt)
+        target = jnp.where(is_due, drawn, target)
+        command = self._towards(target, command)
+        return command, (target, command, jnp.where(is_due, interval, time_left) - self.ctrl_dt)
+
+    def _towards(
+        self, target: Float[Array, "size"], command: Float[Array, "size"]
+    ) -> Float[Array, "size"]:
+        if self.max_rate is None:
+            return target
+        furthest = self.max_rate * self.ctrl_dt
+        return command + jnp.clip(target - command, -furthest, furthest)

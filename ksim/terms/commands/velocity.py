@@ -35,6 +35,7 @@ class LinearVelocityCommand(ResampledCommand):
         interval_range: Range = (5.0, 10.0),
         zero_probability: float = 0.1,
         is_scaled_by_level: bool = False,
+        max_rate: float | None = None,
     ) -> "LinearVelocityCommand":
         """Takes the time step from the model; for the arguments see the attributes.
 
@@ -48,6 +49,7 @@ class LinearVelocityCommand(ResampledCommand):
             interval_range=interval_range,
             zero_probability=zero_probability,
             is_scaled_by_level=is_scaled_by_level,
+            max_rate=max_rate,
         )
 
     def __post_init__(self) -> None:
@@ -85,6 +87,7 @@ class AngularVelocityCommand(ResampledCommand):
         interval_range: Range = (5.0, 10.0),
         zero_probability: float = 0.1,
         is_scaled_by_level: bool = False,
+        max_rate: float | None = None,
     ) -> "AngularVelocityCommand":
         """Takes the time step from the model; for the arguments see the attributes.
 
@@ -97,6 +100,7 @@ class AngularVelocityCommand(ResampledCommand):
             interval_range=interval_range,
             zero_probability=zero_probability,
             is_scaled_by_level=is_scaled_by_level,
+            max_rate=max_rate,
         )
 
     def __post_init__(self) -> None:
