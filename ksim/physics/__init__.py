@@ -2,9 +2,11 @@
 
 from ksim.physics.data import PhysicsData, ReadRecorder
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
-from ksim.physics.joints import FreeJoint, JointIndex, JointSelection
+from ksim.physics.floating_base import FreeJoint
+from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.mjx_engine import MjxEngine
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
+from ksim.physics.names import check_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "PhysicsModel",
     "ReadRecorder",
     "asset_path",
+    "check_names",
     "load_mjcf",
     "num_host_cores",
 ]

@@ -1,0 +1,76 @@
+"""Small models, each with something that a humanoid does not have."""
+
+FLOOR = '<geom name="floor" type="plane" size="5 5 0.1"/>'
+BALL = '<body name="ball" pos="1 0 0.1"><freejoint/><geom size="0.1"/></body>'
+
+# A ball and an obstacle stand before the robot; of its two joints one has no name.
+BALL_AND_ROBOT = f"""
+<mujoco>
+  <worldbody>
+    {FLOOR}
+    {BALL}
+    <body name="obstacle" pos="2 0 0.1"><geom type="box" size="0.1 0.1 0.1"/></body>
+    <body name="torso" pos="0 0 0.4">
+      <freejoint name="root"/>
+      <geom type="box" size="0.2 0.1 0.05" mass="3"/>
+      <body pos="0.2 0 0">
+        <joint axis="0 1 0" damping="1" range="-60 60"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.3" size="0.02"/>
+      </body>
+      <body pos="-0.2 0 0">
+        <joint name="joint_2" axis="0 1 0" damping="1"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.3" size="0.02"/>
+      </body>
+    </body>
+  </worldbody>
+  <actuator><motor joint="joint_2" gear="10" ctrlrange="-1 1"/></actuator>
+</mujoco>
+"""
+
+DRONE = f"""
+<mujoco>
+  <worldbody>
+    {BALL}
+    <body name="robot" pos="0 0 1">
+      <freejoint/>
+      <geom type="box" size="0.1 0.1 0.02" mass="1"/>
+      <site name="thrust"/>
+    </body>
+  </worldbody>
+  <actuator><motor site="thrust" ctrlrange="0 20"/></actuator>
+</mujoco>
+"""
+
+# Its only actuator pulls a string between its two parts.
+PUPPET = f"""
+<mujoco>
+  <worldbody>
+    {BALL}
+    <body name="robot" pos="0 0 1">
+      <freejoint/>
+      <geom size="0.1"/>
+      <site name="hip" pos="0.1 0 0"/>
+      <body pos="0 0 0.2">
+        <joint name="neck" type="ball" damping="0.1"/>
+        <geom size="0.05" pos="0 0 0.1"/>
+        <site name="ear" pos="0.05 0 0.1"/>
+      </body>
+    </body>
+  </worldbody>
+  <tendon><spatial name="string"><site site="hip"/><site site="ear"/></spatial></tendon>
+  <actuator><motor tendon="string" ctrlrange="-1 0"/></actuator>
+</mujoco>
+"""
+
+ARM_AND_CUBE = """
+<mujoco>
+  <worldbody>
+    <body name="arm" pos="0 0 0.2">
+      <joint name="elbow" axis="0 1 0" damping="0.1"/>
+      <geom type="capsule" fromto="0 0 0 0.3 0 0" size="0.02"/>
+    </body>
+    <body name="cube" pos="1 0 0.1"><freejoint/><geom type="box" size="0.1 0.1 0.1"/></body>
+  </worldbody>
+  <actuator><motor joint="elbow" ctrlrange="-1 1"/></actuator>
+</mujoco>
+"""
