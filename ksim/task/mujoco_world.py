@@ -44,4 +44,10 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
         events=name_terms(task.get_events(model), Event),
         randomizers=name_terms(task.get_physics_randomizers(model), Randomizer),
     )
-    return MujocoEnvironment(model, task.get_engine(model), terms)
+    try:
+        engine = task.get_engine(model)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"MJX cannot step this model: {error} Write engine=mujoco, or leave it out of the MJCF."
+        ) from error
+    return MujocoEnvironment(model, engine, terms)
