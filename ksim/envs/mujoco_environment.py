@@ -11,6 +11,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep
+from ksim.envs.term_values import checked
 from ksim.physics import (
     EpisodeStart,
     ModelFields,
@@ -35,6 +36,7 @@ from ksim.terms import (
 Key0 = Key[Array, ""]
 Carries = dict[str, dict[str, Any]]
 """The terms' memories of one environment, by family and name."""
+_DIVERGED = "diverged"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,12 +92,7 @@ class MujocoEnvironment(Environment):
     """
 
     def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
-        if not terms.actuators:
-            raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
-        if not terms.observations:
-            raise ValueError("get_observations() gave no observations: give at least one.")
-        if not terms.rewards:
-            raise ValueError("get_rewards() gave no rewards: give at least one.")
+        _check_terms(terms, model.mj_model.nu)
         self.model = model
         self.engine = engine
         self.terms = terms
@@ -106,7 +103,11 @@ class MujocoEnvironment(Environment):
         self.engine = engine.reading(self._fields_that_terms_read())
 
     def _fields_that_terms_read(self) -> set[str]:
-        """Returns the fields of `mjData` that the terms read, found by calling every term."""
+        """Returns the fields of `mjData` that the terms read, found by calling every term.
+
+        Raises:
+          TypeError: if a term returns something that its family does not.
+        """
         fields: set[str] = set()
 
         def call_every_term(key: Key0) -> None:
@@ -120,6 +121,7 @@ class MujocoEnvironment(Environment):
                 self._evaluate(family, step_state, carries)
             for family in ("events", "commands", "observations"):
                 self._evaluate(family, step_state, carries, key)
+            self._fresh_episode(key, jnp.float32(0), state)
 
         jax.eval_shape(call_every_term, jax.random.key(0))
         return fields
@@ -211,7 +213,7 @@ class MujocoEnvironment(Environment):
             for name, value in values.items()
         }
         flags, carries = self._evaluate("terminations", after, carries)
-        flags = {name: flag & ~is_reset for name, flag in {**flags, "diverged": ~is_finite}.items()}
+        flags = {name: flag & ~is_reset for name, flag in {**flags, _DIVERGED: ~is_finite}.items()}
         time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
         timestep = Timestep(
             observations={},
@@ -236,7 +238,10 @@ class MujocoEnvironment(Environment):
         values, moved_on = {}, {}
         for name, term in terms.items():
             own_key = (keys[name],) if keys else ()
-            values[name], moved_on[name] = term(state, carries[family][name], *own_key)
+            carry = carries[family][name]
+            result = term(state, carry, *own_key)
+            like = state.physics.qvel if family == "events" else None
+            values[name], moved_on[name] = checked(family, name, term, result, carry, like)
         return values, {**carries, family: moved_on}
 
     def _controls(
@@ -248,7 +253,9 @@ class MujocoEnvironment(Environment):
         for name, term_key in _keys_by_name(key, self.terms.actuators).items():
             term = self.terms.actuators[name]
             part = action[start : start + term.action_size]
-            values, moved_on[name] = term(part, physics, carries["actuators"][name], term_key)
+            carry = carries["actuators"][name]
+            result = term(part, physics, carry, term_key)
+            values, moved_on[name] = checked("actuators", name, term, result, carry)
             ctrl = ctrl.at[np.array(term.ctrl_ids, dtype=int)].set(values)
             start += term.action_size
         return ctrl, {**carries, "actuators": moved_on}
@@ -261,13 +268,15 @@ class MujocoEnvironment(Environment):
         carries = self._initial_carries(carry_key)
         start = EpisodeStart(*map(jnp.asarray, self._default_start))
         for name, term_key in _keys_by_name(start_key, self.terms.resets).items():
-            start, carries["resets"][name] = self.terms.resets[name](
-                start, level, carries["resets"][name], term_key
-            )
+            reset, carry = self.terms.resets[name], carries["resets"][name]
+            moved = reset(start, level, carry, term_key)
+            start, carries["resets"][name] = checked("resets", name, reset, moved, carry, start)
         fields = jax.tree.map(jnp.asarray, dict(self._default_fields))
         for name, term_key in _keys_by_name(field_key, self.terms.randomizers).items():
-            drawn, carries["randomizers"][name] = self.terms.randomizers[name](
-                fields, carries["randomizers"][name], term_key
+            randomizer, carry = self.terms.randomizers[name], carries["randomizers"][name]
+            result = randomizer(fields, carry, term_key)
+            drawn, carries["randomizers"][name] = checked(
+                "randomizers", name, randomizer, result, carry, fields
             )
             fields |= drawn
         fresh = dataclasses.replace(
@@ -311,6 +320,35 @@ class MujocoEnvironment(Environment):
             commands=commands,
             num_steps=jnp.int32(0),
         )
+
+
+def _check_terms(terms: MujocoTerms, num_controls: int) -> None:
+    """Raises ValueError if a family that must not be empty is, or terms are in each other's way."""
+    if not terms.observations:
+        raise ValueError("get_observations() gave no observations: give at least one.")
+    if not terms.rewards:
+        raise ValueError("get_rewards() gave no rewards: give at least one.")
+    if not any(term.action_size for term in terms.actuators.values()):
+        raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
+    if _DIVERGED in terms.terminations:
+        raise ValueError(
+            f'A termination cannot be called "{_DIVERGED}": simulations that are not finite any'
+            f' more are counted by this name. Write "{_DIVERGED}_pose", for instance.'
+        )
+    driven_by: dict[int, str] = {}
+    for name, term in terms.actuators.items():
+        for ctrl_id in term.ctrl_ids:
+            if not 0 <= ctrl_id < num_controls:
+                raise ValueError(
+                    f'The actuators "{name}" drive control {ctrl_id}, and the model has'
+                    f" {num_controls}. Write ctrl_ids from 0 to {num_controls - 1}."
+                )
+            if ctrl_id in driven_by:
+                raise ValueError(
+                    f'The actuators "{driven_by[ctrl_id]}" and "{name}" both drive control'
+                    f" {ctrl_id}. Give each the names of joints of its own."
+                )
+            driven_by[ctrl_id] = name
 
 
 def _step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> StepState:

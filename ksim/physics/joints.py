@@ -131,7 +131,7 @@ class JointIndex:
         if self.base is None:
             found = "the model has no free joint"
             if self._floating:
-                found = f"no actuator moves a floating body ({', '.join(self._floating)} floats)"
+                found = f"no actuator moves a body that floats ({', '.join(self._floating)})"
             advice = f"write {body_argument}" if body_argument else "leave this term out"
             raise ValueError(
                 f"{asked_by} needs a floating base, but {found}."

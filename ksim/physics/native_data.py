@@ -37,7 +37,7 @@ class NativeData(PhysicsData):
         message = unknown_name_message(
             name, fields, kind="field", place="in this simulation's data"
         )
-        raise AttributeError(message)
+        raise AttributeError(f"physics.{name}: {message}")
 
     def replace(self, **fields: Any) -> "NativeData":
         """Returns a copy with some fields replaced; the next step continues from them."""

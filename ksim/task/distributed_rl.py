@@ -126,7 +126,8 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             from ksim.task.sizes import settle_weak_scaling
 
             num_devices = self.partitioner.num_devices
-            self.config, self._notes = settle_weak_scaling(self.config, num_devices)
+            self.config, notes = settle_weak_scaling(self.config, num_devices)
+            self._notes |= notes
         self.config.check_devices(self.partitioner.num_devices)
 
     def verify_distributed_setup(self, is_thorough: bool = False) -> None:

@@ -78,6 +78,10 @@ class RLTask(ABC, Generic[ConfigT]):
         self.config = config
         self._notes: dict[str, str] = {}
 
+    def add_note(self, option: str, note: str) -> None:
+        """Remembers what to say of an option at the beginning of a run, and in its config.yaml."""
+        self._notes[option] = note
+
     # What the robot is.
 
     def get_mujoco_model(self) -> mujoco.MjModel:
@@ -258,7 +262,8 @@ class RLTask(ABC, Generic[ConfigT]):
         if self.config.is_num_envs_auto:
             from ksim.task.sizes import settle_automatic
 
-            self.config, self._notes = settle_automatic(self)
+            self.config, notes = settle_automatic(self)
+            self._notes |= notes
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.

@@ -47,7 +47,9 @@ def test_the_first_floats_where_no_actuator_is():
 def test_a_cube_beside_an_arm_is_not_its_base():
     joints = index_of(ARM_AND_CUBE)
     assert joints.base is None
-    with pytest.raises(ValueError, match=r"HeightReset .*no actuator moves a floating body \(cube"):
+    with pytest.raises(
+        ValueError, match=r"HeightReset .*no actuator moves a body that floats \(cube\)"
+    ):
         joints.require_base("HeightReset")
 
 

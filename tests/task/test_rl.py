@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import pytest
 
 import ksim
@@ -12,6 +13,15 @@ from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
 from ksim.envs import ContinuousActions
 from tests.small_cartpole import small_config, small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
+
+SUCKER = """
+<mujoco>
+  <worldbody>
+    <body name="cup"><joint name="hinge"/><geom name="cup" size="0.1"/></body>
+  </worldbody>
+  <actuator><adhesion body="cup" ctrlrange="0 1"/><motor joint="hinge" ctrlrange="-1 1"/></actuator>
+</mujoco>
+"""
 
 
 def small_mujoco_task(**hooks):
@@ -100,11 +110,46 @@ def test_native_data_holds_what_the_terms_read():
         ({"get_rewards": lambda model: []}, ValueError, r"get_rewards\(\) gave no rewards"),
         ({"get_observations": lambda model: {}}, ValueError, "gave no observations"),
         ({"get_actuators": lambda model: []}, ValueError, "gave no actuators"),
+        (
+            {"get_rewards": lambda model: None},
+            TypeError,
+            r"get_rewards returned None, and a dictionary or a list of Reward terms is needed",
+        ),
+        ({"get_resets": lambda model: "stand"}, TypeError, "get_resets returned a str"),
     ],
 )
 def test_hooks_that_do_not_fit(hooks, error, message):
     with pytest.raises(error, match=message):
         small_mujoco_task(**hooks).build()
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (None, TypeError, r"OtherTask.get_mujoco_model returned None, and a mujoco.MjModel is"),
+        ("robot.xml", TypeError, r"returned a str.*Write `return ksim.load_mjcf"),
+        (mujoco.MjSpec(), TypeError, r"returned a MjSpec.*`return spec.compile\(\)`"),
+        (
+            mujoco.MjModel.from_xml_string(SUCKER),
+            ValueError,
+            r"MJX cannot step this model: .*mjTRN_BODY.*Write engine=mujoco",
+        ),
+    ],
+)
+def test_models_that_do_not_fit(model, error, message):
+    methods = {"get_mujoco_model": lambda self: model}
+    task = type("OtherTask", (SmallMujocoTask,), methods)
+    with pytest.raises(error, match=message):
+        task(SmallMujocoConfig(num_devices=1, engine="mjx")).build()
+
+
+def test_a_time_step_other_than_the_models_is_said():
+    """The pendulum's own is 0.005 s."""
+    for dt in (0.005, 0.01):
+        config = SmallMujocoConfig(dt=dt, num_devices=1)
+        notes = SmallMujocoTask(config).build().notes
+        assert ("dt" in notes) == (dt == 0.01)
+    assert notes["dt"] == "the model's own time step would be 0.005 s."
 
 
 @pytest.mark.parametrize("hook", ["get_mujoco_model", "get_observations", "get_rewards"])

@@ -50,7 +50,7 @@ class ModelActuators(Actuators):
         actuator_ids = tuple(range(mj_model.nactuator))
         if actuators is not None:
             actuator_ids = find_all(model, "actuator", actuators, cls.__name__)
-        control_ids = []
+        control_ids: list[int] = []
         for actuator_id in actuator_ids:
             start = int(mj_model.actuator_ctrladr[actuator_id])
             ids = range(start, start + int(mj_model.actuator_ctrlnum[actuator_id]))
