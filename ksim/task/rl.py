@@ -190,8 +190,15 @@ class RLTask(ABC, Generic[ConfigT]):
 
     @functools.cached_property
     def environment(self) -> Environment:
-        """The world, built once."""
-        return self.get_environment()
+        """The world, built once, and of the types that training relies on."""
+        from ksim.envs.environment_types import check_environment_types
+        from ksim.envs.mujoco_environment import MujocoEnvironment
+
+        environment = self.get_environment()
+        # What terms return has been checked already, and tracing a robot takes a second.
+        if not isinstance(environment, MujocoEnvironment):
+            check_environment_types(environment)
+        return environment
 
     @functools.cached_property
     def partitioner(self) -> Partitioner:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import mujoco
 import pytest
 
 import ksim
+from examples.cartpole import CartPoleTask
 from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
 from ksim.envs import ContinuousActions
 from tests.small_cartpole import small_config, small_task
@@ -160,6 +162,37 @@ def test_a_hook_that_is_missing_is_named(hook):
     setattr(Incomplete, hook, getattr(ksim.PPOTask, hook))
     with pytest.raises(NotImplementedError, match=f"Incomplete must override {hook}"):
         Incomplete(SmallMujocoConfig(num_devices=1)).build()
+
+
+class WrongReward(ksim.CartPole):
+    def step(self, state, action, key):
+        state, timestep = super().step(state, action, key)
+        return state, timestep.replace(reward=jnp.ones(2))
+
+
+class WrongActions(ksim.CartPole):
+    action_space = 2
+
+
+class NoTime(ksim.CartPole):
+    ctrl_dt = 0.0
+
+
+@pytest.mark.parametrize(
+    ("environment", "error", "message"),
+    [
+        (None, TypeError, "returned a NoneType. Derive from ksim.Environment"),
+        (WrongActions(), TypeError, r"WrongActions .* action_space is 2. Instead, return Contin"),
+        (WrongReward(), TypeError, r"WrongReward .* reward is float32\[2\]. Instead, give"),
+        (NoTime(), ValueError, r"NoTime .* ctrl_dt is 0.0. Instead, write ctrl_dt = 0.02"),
+    ],
+)
+def test_worlds_that_break_the_contract(environment, error, message, monkeypatch):
+    # As in a user's program: jaxtyping would say it in its own words.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    methods = {"get_environment": lambda self: environment}
+    with pytest.raises(error, match=message):
+        type("OtherTask", (CartPoleTask,), methods)(small_config()).build()
 
 
 def test_a_program_is_what_the_options_say():
