@@ -35,23 +35,23 @@ class JointSelection:
 
     def positions(self, qpos: Float[Array, "nq"]) -> Float[Array, "joints"]:
         """Joint positions, rad or m."""
-        return qpos[np.array(self.qpos_ids)]
+        return qpos[np.array(self.qpos_ids, dtype=int)]
 
     def velocities(self, qvel: Float[Array, "nv"]) -> Float[Array, "joints"]:
         """Joint velocities, rad/s or m/s."""
-        return qvel[np.array(self.qvel_ids)]
+        return qvel[np.array(self.qvel_ids, dtype=int)]
 
     def set_positions(
         self, qpos: Float[Array, "nq"], positions: Float[Array, "joints"]
     ) -> Float[Array, "nq"]:
         """Returns `qpos` with the positions of these joints replaced."""
-        return jax.numpy.asarray(qpos).at[np.array(self.qpos_ids)].set(positions)
+        return jax.numpy.asarray(qpos).at[np.array(self.qpos_ids, dtype=int)].set(positions)
 
     def set_velocities(
         self, qvel: Float[Array, "nv"], velocities: Float[Array, "joints"]
     ) -> Float[Array, "nv"]:
         """Returns `qvel` with the velocities of these joints replaced."""
-        return jax.numpy.asarray(qvel).at[np.array(self.qvel_ids)].set(velocities)
+        return jax.numpy.asarray(qvel).at[np.array(self.qvel_ids, dtype=int)].set(velocities)
 
 
 class JointIndex:

@@ -1,10 +1,13 @@
 """Which joints a model has, by name, and which floating body is the robot."""
 
+import jax
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
 
-from ksim.physics import JointIndex, check_names
+from ksim.physics import JointIndex, PhysicsModel, check_names
+from ksim.terms import DampingRandomizer
 from tests.physics.small_worlds import ARM_AND_CUBE, BALL_AND_ROBOT, DRONE, PUPPET
 
 GRIPPER = DRONE.replace('motor site="thrust"', 'adhesion body="robot"')
@@ -76,3 +79,15 @@ def test_a_ball_joint_cannot_be_selected_and_the_error_says_so():
 def test_names_come_as_a_tuple_and_once(names, error, message):
     with pytest.raises(error, match=message):
         check_names(names, "joint", "Reward")
+
+
+def test_a_robot_without_joints_has_an_empty_selection():
+    joints = index_of(DRONE).select()
+    assert len(joints) == 0
+    qpos, qvel = jnp.arange(14.0), jnp.arange(12.0)
+    assert joints.positions(qpos).shape == joints.velocities(qvel).shape == (0,)
+    np.testing.assert_array_equal(joints.set_positions(qpos, jnp.zeros(0)), qpos)
+    np.testing.assert_array_equal(joints.set_velocities(qvel, jnp.zeros(0)), qvel)
+    model = PhysicsModel.create(mujoco.MjModel.from_xml_string(DRONE), 0.005, 0.02)
+    damping, _ = DampingRandomizer.create(model)({"dof_damping": qvel}, (), jax.random.key(0))
+    np.testing.assert_array_equal(damping["dof_damping"], qvel)

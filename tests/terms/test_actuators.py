@@ -109,6 +109,13 @@ def test_model_actuators_map_the_action_to_the_ranges_of_the_controls(make_model
         ModelActuators.create(model)
 
 
+def test_a_muscle_is_excited_from_0_to_1(make_model):
+    knee = '<motor name="left_knee" joint="left_knee" forcerange="-60 60"/>'
+    model = make_model({knee: '<muscle name="muscle" joint="left_knee" lengthrange="0.1 1"/>'})
+    actuators = ModelActuators.create(model, ("muscle",))
+    assert (actuators.lower, actuators.upper) == ((0.0,), (1.0,))
+
+
 def test_torque_is_the_clipped_action_times_the_limit(model, make_physics):
     actuators = TorqueActuators.create(model)
     np.testing.assert_allclose(

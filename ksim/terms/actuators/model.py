@@ -3,11 +3,13 @@
 import dataclasses
 
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import PhysicsData, PhysicsModel
 from ksim.terms.actuators.base import Actuators
+from ksim.terms.checks import Range
 from ksim.terms.lookup import Names, find_all
 from ksim.terms.term import Carry
 
@@ -50,19 +52,11 @@ class ModelActuators(Actuators):
         actuator_ids = tuple(range(mj_model.nactuator))
         if actuators is not None:
             actuator_ids = find_all(model, "actuator", actuators, cls.__name__)
-        control_ids: list[int] = []
+        ranges: dict[int, Range] = {}
         for actuator_id in actuator_ids:
-            start = int(mj_model.actuator_ctrladr[actuator_id])
-            ids = range(start, start + int(mj_model.actuator_ctrlnum[actuator_id]))
-            if not all(mj_model.actuator_ctrllimited[control_id] for control_id in ids):
-                name = mj_model.actuator(actuator_id).name or f"actuator {actuator_id}"
-                raise ValueError(
-                    f'{cls.__name__}(actuator="{name}"): its control has no range for the action'
-                    ' to cover. Write ctrlrange="-1 1", for instance, in the MJCF.'
-                )
-            control_ids += ids
-        lower, upper = mj_model.actuator_ctrlrange[control_ids].T.tolist()
-        return cls(control_ids=tuple(control_ids), lower=tuple(lower), upper=tuple(upper))
+            ranges |= _control_ranges(mj_model, actuator_id, cls.__name__)
+        lower, upper = zip(*ranges.values(), strict=True)
+        return cls(control_ids=tuple(ranges), lower=lower, upper=upper)
 
     @property
     def ctrl_ids(self) -> tuple[int, ...]:
@@ -82,3 +76,27 @@ class ModelActuators(Actuators):
         middle = jnp.asarray((upper + lower) / 2, action.dtype)
         half_width = jnp.asarray((upper - lower) / 2, action.dtype)
         return middle + half_width * jnp.clip(action, -1.0, 1.0), carry
+
+
+def _control_ranges(mj_model: mujoco.MjModel, actuator_id: int, asked_by: str) -> dict[int, Range]:
+    """Returns the range of each control of an actuator, by the control's id.
+
+    Raises:
+      ValueError: if a control has none.
+    """
+    start = int(mj_model.actuator_ctrladr[actuator_id])
+    is_muscle = mj_model.actuator_dyntype[actuator_id] == int(mujoco.mjtDyn.mjDYN_MUSCLE)
+    ranges: dict[int, Range] = {}
+    for control_id in range(start, start + int(mj_model.actuator_ctrlnum[actuator_id])):
+        if mj_model.actuator_ctrllimited[control_id]:
+            lower, upper = mj_model.actuator_ctrlrange[control_id].tolist()
+            ranges[control_id] = (lower, upper)
+        elif is_muscle:
+            ranges[control_id] = (0.0, 1.0)  # an excitation: MuJoCo clips it to these
+        else:
+            name = mj_model.actuator(actuator_id).name or f"actuator {actuator_id}"
+            raise ValueError(
+                f'{asked_by}(actuator="{name}"): its control has no range for the action to cover.'
+                ' Write ctrlrange="-1 1", for instance, in the MJCF.'
+            )
+    return ranges
