@@ -74,3 +74,66 @@ ARM_AND_CUBE = """
   <actuator><motor joint="elbow" ctrlrange="-1 1"/></actuator>
 </mujoco>
 """
+
+# Actuators with a state of their own: a servo with a lag, one that integrates, a muscle.
+LAG_AND_MUSCLE = """
+<mujoco>
+  <worldbody>
+    <site name="origin" pos="0.1 0 0.1"/>
+    <body>
+      <joint name="shoulder" axis="0 1 0" damping="0.1" range="-90 90"/>
+      <geom type="capsule" fromto="0 0 0 0 0 -0.5" size="0.03"/>
+      <site name="insertion" pos="0.05 0 -0.2"/>
+      <body pos="0 0 -0.5">
+        <joint name="elbow" axis="0 1 0" damping="0.1"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.5" size="0.03"/>
+      </body>
+    </body>
+  </worldbody>
+  <tendon>
+    <spatial name="tendon" stiffness="3"><site site="origin"/><site site="insertion"/></spatial>
+  </tendon>
+  <actuator>
+    <position joint="shoulder" kp="20" timeconst="0.05" ctrlrange="-1 1"/>
+    <intvelocity joint="elbow" kp="10" actrange="-1 1" ctrlrange="-2 2"/>
+    <muscle tendon="tendon" lengthrange="0.1 0.5" force="50"/>
+  </actuator>
+  <sensor><tendonpos tendon="tendon"/><actuatorfrc actuator="muscle"/></sensor>
+</mujoco>
+""".replace("<muscle ", '<muscle name="muscle" ')
+
+# A leg of two links that a rod on a ball joint closes to a loop; one joint has a reference angle.
+CLOSED_LOOP = f"""
+<mujoco>
+  <option timestep="0.001" integrator="RK4"/>
+  <worldbody>
+    {FLOOR}
+    <body name="pelvis" pos="0 0 0.5">
+      <freejoint/>
+      <geom type="box" size="0.1 0.1 0.05" mass="5"/>
+      <body>
+        <joint name="hip" axis="0 1 0" range="-50 80" damping="1" armature="0.05"/>
+        <geom type="capsule" fromto="0 0 0 0 0 -0.4" size="0.03"/>
+        <body name="shin" pos="0 0 -0.4">
+          <joint name="knee" axis="0 1 0" ref="-45" range="-164 -37" damping="1"/>
+          <geom type="capsule" fromto="0 0 0 0.3 0 0" size="0.02"/>
+          <site name="toe" pos="0.3 0 0" size="0.05"/>
+        </body>
+        <body name="rod" pos="0 0.05 0">
+          <joint name="rod" type="ball" damping="0.01"/>
+          <geom type="capsule" fromto="0 0 0 0.2 -0.05 -0.4" size="0.01" contype="0"/>
+        </body>
+      </body>
+    </body>
+  </worldbody>
+  <equality><connect body1="rod" body2="shin" anchor="0.2 -0.05 -0.4"/></equality>
+  <actuator><motor joint="hip" gear="25"/><motor joint="knee" gear="-16"/></actuator>
+  <sensor>
+    <touch site="toe"/>
+    <rangefinder site="toe"/>
+    <ballquat joint="rod"/>
+    <accelerometer site="toe"/>
+    <framelinvel objtype="site" objname="toe"/>
+  </sensor>
+</mujoco>
+"""
