@@ -11,6 +11,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep
+from ksim.envs.mujoco_terms import DIVERGED, MujocoTerms, check_terms
 from ksim.envs.term_values import checked
 from ksim.physics import (
     EpisodeStart,
@@ -19,42 +20,13 @@ from ksim.physics import (
     PhysicsEngine,
     PhysicsModel,
     ReadRecorder,
+    check_computed,
 )
-from ksim.terms import (
-    Actuators,
-    Command,
-    Event,
-    Observation,
-    Randomizer,
-    Reset,
-    Reward,
-    StepState,
-    Term,
-    Termination,
-)
+from ksim.terms import StepState
 
 Key0 = Key[Array, ""]
 Carries = dict[str, dict[str, Any]]
 """The terms' memories of one environment, by family and name."""
-_DIVERGED = "diverged"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MujocoTerms:
-    """The terms of a task, by name."""
-
-    actuators: Mapping[str, Actuators]
-    observations: Mapping[str, Observation]
-    rewards: Mapping[str, Reward]
-    terminations: Mapping[str, Termination]
-    commands: Mapping[str, Command] = dataclasses.field(default_factory=dict)
-    resets: Mapping[str, Reset] = dataclasses.field(default_factory=dict)
-    events: Mapping[str, Event] = dataclasses.field(default_factory=dict)
-    randomizers: Mapping[str, Randomizer] = dataclasses.field(default_factory=dict)
-
-    def families(self) -> dict[str, Mapping[str, Term]]:
-        """Returns every family of terms by its name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 @struct.dataclass
@@ -92,7 +64,7 @@ class MujocoEnvironment(Environment):
     """
 
     def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
-        _check_terms(terms, model.mj_model.nu)
+        check_terms(terms, model.mj_model.nu)
         self.model = model
         self.engine = engine
         self.terms = terms
@@ -100,7 +72,9 @@ class MujocoEnvironment(Environment):
         names = [name for term in terms.randomizers.values() for name in term.fields]
         self._default_fields = engine.model_fields(tuple(sorted(set(names))))
         self._default_start = _default_start(model)
-        self.engine = engine.reading(self._fields_that_terms_read())
+        fields = self._fields_that_terms_read()
+        check_computed(model.mj_model, fields)
+        self.engine = engine.reading(fields)
 
     def _fields_that_terms_read(self) -> set[str]:
         """Returns the fields of `mjData` that the terms read, found by calling every term.
@@ -213,7 +187,7 @@ class MujocoEnvironment(Environment):
             for name, value in values.items()
         }
         flags, carries = self._evaluate("terminations", after, carries)
-        flags = {name: flag & ~is_reset for name, flag in {**flags, _DIVERGED: ~is_finite}.items()}
+        flags = {name: flag & ~is_reset for name, flag in {**flags, DIVERGED: ~is_finite}.items()}
         time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
         timestep = Timestep(
             observations={},
@@ -320,35 +294,6 @@ class MujocoEnvironment(Environment):
             commands=commands,
             num_steps=jnp.int32(0),
         )
-
-
-def _check_terms(terms: MujocoTerms, num_controls: int) -> None:
-    """Raises ValueError if a family that must not be empty is, or terms are in each other's way."""
-    if not terms.observations:
-        raise ValueError("get_observations() gave no observations: give at least one.")
-    if not terms.rewards:
-        raise ValueError("get_rewards() gave no rewards: give at least one.")
-    if not any(term.action_size for term in terms.actuators.values()):
-        raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
-    if _DIVERGED in terms.terminations:
-        raise ValueError(
-            f'A termination cannot be called "{_DIVERGED}": simulations that are not finite any'
-            f' more are counted by this name. Write "{_DIVERGED}_pose", for instance.'
-        )
-    driven_by: dict[int, str] = {}
-    for name, term in terms.actuators.items():
-        for ctrl_id in term.ctrl_ids:
-            if not 0 <= ctrl_id < num_controls:
-                raise ValueError(
-                    f'The actuators "{name}" drive control {ctrl_id}, and the model has'
-                    f" {num_controls}. Write ctrl_ids from 0 to {num_controls - 1}."
-                )
-            if ctrl_id in driven_by:
-                raise ValueError(
-                    f'The actuators "{driven_by[ctrl_id]}" and "{name}" both drive control'
-                    f" {ctrl_id}. Give each the names of joints of its own."
-                )
-            driven_by[ctrl_id] = name
 
 
 def _step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> StepState:

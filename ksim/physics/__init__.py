@@ -8,6 +8,7 @@ from ksim.physics.mjx_engine import MjxEngine
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
 from ksim.physics.names import check_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
+from ksim.physics.on_demand import check_computed
 
 __all__ = [
     "EpisodeStart",
@@ -22,6 +23,7 @@ __all__ = [
     "PhysicsModel",
     "ReadRecorder",
     "asset_path",
+    "check_computed",
     "check_names",
     "load_mjcf",
     "num_host_cores",

@@ -84,8 +84,8 @@ class GivenActuators(ksim.Actuators):
         return self.result(action, carry)
 
 
-def build(**families):
-    mj_model = mujoco.MjModel.from_xml_string(ARM_AND_CUBE)
+def build(text=ARM_AND_CUBE, **families):
+    mj_model = mujoco.MjModel.from_xml_string(text)
     model = ksim.PhysicsModel.create(mj_model, dt=0.005, ctrl_dt=0.02)
     terms = {
         "actuators": {"torque": ksim.TorqueActuators.create(model)},
@@ -183,3 +183,35 @@ def test_actuators_drive_controls_of_their_own(actuators, message):
 def test_diverged_is_no_name_for_a_termination():
     with pytest.raises(ValueError, match=r'cannot be called "diverged".*Write "diverged_pose"'):
         build(terminations={"diverged": ksim.TimeOutTermination(1.0)})
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldReward(ksim.Reward):
+    field: str
+
+    def __call__(self, state, carry):
+        return jnp.sum(getattr(state.physics, self.field)), carry
+
+
+@pytest.mark.parametrize(
+    ("field", "needed"),
+    [
+        ("cfrc_ext", "<sensor><force site="),
+        ("subtree_angmom", "<subtreeangmom body="),
+        ("energy", "<flag energy="),
+    ],
+)
+def test_a_field_that_would_always_be_zero_is_refused(field, needed):
+    rewards = {"odd": FieldReward(field)}
+    with pytest.raises(
+        ValueError, match=f"reads physics.{field}.*always be zero. Write .*{needed}"
+    ):
+        build(rewards=rewards)
+    sensors = (
+        '<sensor><force site="s"/><subtreeangmom body="arm"/></sensor>'
+        '<option><flag energy="enable"/></option></mujoco>'
+    )
+    with_sensors = ARM_AND_CUBE.replace("</mujoco>", sensors).replace(
+        '<joint name="elbow"', '<site name="s"/><joint name="elbow"'
+    )
+    build(with_sensors, rewards=rewards)
