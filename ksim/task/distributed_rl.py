@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.config import ConfigError
 from ksim.config.concerns import (
@@ -69,6 +69,8 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     ids. With one device this is ordinary single-device
     training, with the same numbers.
     """
+
+    config_class: ClassVar[type[RLConfig]] = DistributedRLConfig
 
     @functools.cached_property
     def processes(self) -> ProcessGroup:

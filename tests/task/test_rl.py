@@ -37,6 +37,26 @@ def test_wrong_options_fail_when_the_task_is_made():
         small_task(num_envs=0)
 
 
+@pytest.mark.parametrize(
+    ("task", "config", "message"),
+    [
+        (
+            SmallMujocoTask,
+            SmallMujocoConfig,
+            r"got the class SmallMujocoConfig.*Write SmallMujocoTask\(SmallMujocoConfig\(\)\)",
+        ),
+        (SmallMujocoTask, {"num_envs": 8}, "got a dict, and a config that derives from Distrib"),
+        (SmallMujocoTask, ksim.PPOConfig(), r"got a PPOConfig.*from DistributedPPOConfig is"),
+        (HumanoidWalkingTask, ksim.RLConfig(), r"got a RLConfig.*from PPOConfig is needed"),
+    ],
+)
+def test_a_config_of_another_task(task, config, message):
+    with pytest.raises(TypeError, match=message):
+        task(config)
+    with pytest.raises(TypeError, match=message):
+        task.launch(config, ())
+
+
 def test_terms_by_name_or_as_a_list():
     environment = small_mujoco_task().environment
     names = {family: list(terms) for family, terms in environment.terms.families().items()}
