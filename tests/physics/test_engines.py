@@ -306,3 +306,11 @@ def test_what_mjx_would_leave_out_in_silence_is_refused(before, after, message):
     with pytest.raises(ValueError, match=message):
         MjxEngine(model)
     NativeEngine(model)
+
+
+def test_what_native_batches_cannot_step_is_refused():
+    text = ksim.asset_path("pendulum.xml").read_text()
+    text = text.replace("<flag ", '<flag sleep="enable" ')
+    model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(text), 0.005, 0.02)
+    with pytest.raises(ValueError, match=r"cannot step this model: sleep.*<flag sleep=.disable"):
+        NativeEngine(model)
