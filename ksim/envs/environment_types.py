@@ -25,6 +25,11 @@ def check_environment_types(environment: Environment) -> None:
         and what to write instead.
     """
     if not isinstance(environment, Environment):
+        if isinstance(environment, type) and issubclass(environment, Environment):
+            raise TypeError(
+                f"get_environment returned the class {environment.__name__}. Give an object of it:"
+                f" {environment.__name__}()."
+            )
         raise TypeError(
             f"get_environment returned a {type(environment).__name__}. Derive from"
             " ksim.Environment and write action_space, reset and step."
@@ -48,6 +53,8 @@ def require(
 ) -> None:
     """Raises `error` unless an environment keeps a rule."""
     if not is_kept:
+        while hasattr(environment, "unwrapped"):
+            environment = environment.unwrapped
         who = type(environment).__name__
         raise error(f'{who} breaks the rule "{rule}": {found}. Instead, {advice}')
 

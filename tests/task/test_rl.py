@@ -204,6 +204,8 @@ class NoTime(ksim.CartPole):
     ("environment", "error", "message"),
     [
         (None, TypeError, "returned a NoneType. Derive from ksim.Environment"),
+        (NoTime, TypeError, r"returned the class NoTime. Give an object of it: NoTime\(\)"),
+        (ksim.envs.AutoResetWrapper(WrongReward()), TypeError, "WrongReward breaks the rule"),
         (WrongActions(), TypeError, r"WrongActions .* action_space is 2. Instead, return Contin"),
         (WrongReward(), TypeError, r"WrongReward .* reward is float32\[2\]. Instead, give"),
         (NoTime(), ValueError, r"NoTime .* ctrl_dt is 0.0. Instead, write ctrl_dt = 0.02"),
