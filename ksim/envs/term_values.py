@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from ksim.physics import EpisodeStart
@@ -58,7 +59,7 @@ def _broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
         wanted = {field: like[field] for field in term.fields}
         is_kept = isinstance(value, Mapping) and _shapes(dict(value)) == _shapes(wanted)
         return None if is_kept else f"Return its fields by name: {_describe(wanted)}."
-    if not isinstance(value, (Array, float, int)):  # bool is an int
+    if not isinstance(value, (Array, np.ndarray, np.generic, float, int)):  # bool is an int
         return "Return an array of jax.numpy."
     dtype, shape = jnp.result_type(value), jnp.shape(value)
     if family == "rewards":
@@ -66,7 +67,7 @@ def _broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
     if family == "terminations":
         is_flag = shape == () and jnp.issubdtype(dtype, jnp.bool_)
         return None if is_flag else "Return a single boolean: jnp.any(value > 0), for instance."
-    if not jnp.issubdtype(dtype, jnp.floating):
+    if family != "commands" and not jnp.issubdtype(dtype, jnp.floating):
         return "Return floating-point numbers: value.astype(jnp.float32)."
     if family == "events":
         rule = "Return a change of every velocity: jnp.zeros_like(state.physics.qvel).at[i].set(x)."

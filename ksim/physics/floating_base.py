@@ -1,4 +1,4 @@
-"""The free joint of a robot: which one it is, and where it stands in `qpos` and `qvel`."""
+"""Free joints, where they stand in `qpos` and `qvel`, and which one is the robot's."""
 
 import dataclasses
 
@@ -60,22 +60,27 @@ class FreeJoint:
         return data.qvel[self.angular_slice]
 
 
-def find_base(mj_model: mujoco.MjModel) -> tuple[FreeJoint | None, list[str]]:
-    """Finds the robot among the floating bodies of a model.
-
-    Returns:
-      The free joint of the first floating body that an actuator moves (in a model without
-      actuators, of the first), or `None`; and the names of all floating bodies.
-    """
+def find_floating(mj_model: mujoco.MjModel) -> dict[int, FreeJoint]:
+    """Returns the free joints of a model by the id of the body that floats, in their order."""
     (joint_ids,) = np.nonzero(mj_model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE))
-    body_ids = [int(mj_model.jnt_bodyid[joint_id]) for joint_id in joint_ids]
-    names = [mj_model.body(body_id).name or f"body {body_id}" for body_id in body_ids]
+    floating = {}
+    for joint_id in joint_ids:
+        body_id = int(mj_model.jnt_bodyid[joint_id])
+        qpos_start = int(mj_model.jnt_qposadr[joint_id])
+        floating[body_id] = FreeJoint(body_id, qpos_start, int(mj_model.jnt_dofadr[joint_id]))
+    return floating
+
+
+def find_base(mj_model: mujoco.MjModel) -> FreeJoint | None:
+    """Returns the free joint of the first floating body that an actuator moves, if there is one.
+
+    In a model without actuators it is the first floating body.
+    """
     moved = {int(mj_model.body_rootid[body_id]) for body_id in _moved_bodies(mj_model)}
-    for joint_id, body_id in zip(joint_ids, body_ids, strict=True):
+    for body_id, joint in find_floating(mj_model).items():
         if not mj_model.nu or body_id in moved:
-            qpos_start = int(mj_model.jnt_qposadr[joint_id])
-            return FreeJoint(body_id, qpos_start, int(mj_model.jnt_dofadr[joint_id])), names
-    return None, names
+            return joint
+    return None
 
 
 def _moved_bodies(mj_model: mujoco.MjModel) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.config import unknown_name_message
-from ksim.physics.floating_base import FreeJoint, find_base
+from ksim.physics.floating_base import FreeJoint, find_base, find_floating
 from ksim.physics.names import check_names
 
 
@@ -72,7 +72,11 @@ class JointIndex:
         for joint_id in range(mj_model.njnt):
             self._add(mj_model, joint_id)
         self.names = tuple(self._selections)
-        self.base, self._floating = find_base(mj_model)
+        self.base = find_base(mj_model)
+        self._floating = {
+            mj_model.body(body_id).name or f"body {body_id}": joint
+            for body_id, joint in find_floating(mj_model).items()
+        }
 
     def _add(self, mj_model: mujoco.MjModel, joint_id: int) -> None:
         kind = mujoco.mjtJoint(mj_model.jnt_type[joint_id])
@@ -117,6 +121,19 @@ class JointIndex:
         rows = [self._selections[name] for name in chosen]
         qpos_ids, qvel_ids, lower, upper = zip(*rows, strict=True) if rows else ((), (), (), ())
         return JointSelection(chosen, qpos_ids, qvel_ids, lower, upper)
+
+    def free_joint(self, body: str, asked_by: str = "joints") -> FreeJoint:
+        """Returns the free joint of any floating body, such as a ball beside the robot.
+
+        Raises:
+          KeyError: if no such body floats.
+        """
+        if body not in self._floating:
+            message = unknown_name_message(
+                body, self._floating, kind="floating body", plural="floating bodies"
+            )
+            raise KeyError(f'{asked_by}(body="{body}"): {message}')
+        return self._floating[body]
 
     def require_base(self, asked_by: str, body_argument: str = "") -> FreeJoint:
         """Returns the free joint of the robot.

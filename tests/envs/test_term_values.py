@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 import pytest
 
 import ksim
@@ -154,10 +155,14 @@ def test_right_values_of_every_family_pass():
         observations={"scalar": GivenObservation(lambda q, c: (q[0], c))},
         rewards={
             "python": GivenReward(lambda q, c: (1.0, c)),
+            "numpy": GivenReward(lambda q, c: (np.float32(1), c)),
             "integer": GivenReward(lambda q, c: (jnp.int32(1), c + 1), first_carry=jnp.int32(0)),
         },
         terminations={"never": GivenTermination(lambda q, c: (False, c))},
-        commands={"go": GivenCommand(lambda q, c: (jnp.ones(2), c))},
+        commands={
+            "go": GivenCommand(lambda q, c: (jnp.ones(2), c)),
+            "gait": GivenCommand(lambda q, c: (jnp.int32(2), c)),
+        },
         resets={"as_it_is": GivenReset(lambda s, c: (s, c))},
         events={"push": GivenEvent(lambda v, c: (v, c))},
         randomizers={"mass": GivenRandomizer(lambda m, c: ({"body_mass": 2 * m}, c))},

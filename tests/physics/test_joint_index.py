@@ -56,6 +56,14 @@ def test_a_cube_beside_an_arm_is_not_its_base():
         joints.require_base("HeightReset")
 
 
+def test_every_floating_body_is_found_by_its_name():
+    joint = index_of(ARM_AND_CUBE).free_joint("cube")
+    assert (joint.body_id, joint.qpos_start, joint.qvel_start) == (2, 1, 1)
+    message = r'joints\(body="arm"\): no such floating body.*Floating bodies: cube'
+    with pytest.raises(KeyError, match=message):
+        index_of(ARM_AND_CUBE).free_joint("arm")
+
+
 def test_a_joint_without_a_name_gets_one_that_no_other_has():
     joints = index_of(BALL_AND_ROBOT)
     # The joint with id 2 has no name, and the one with id 3 is called joint_2.
