@@ -10,7 +10,8 @@ from ksim.envs.environment import (
     Timestep,
 )
 from ksim.envs.joined_observations import JoinedObservations, join_observations
-from ksim.envs.mujoco_environment import MujocoEnvironment, MujocoState, MujocoTerms
+from ksim.envs.mujoco_environment import MujocoEnvironment, MujocoState
+from ksim.envs.mujoco_terms import MujocoTerms
 from ksim.envs.registry import EnvParams, make
 
 __all__ = [

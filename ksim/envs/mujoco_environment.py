@@ -11,6 +11,8 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep
+from ksim.envs.mujoco_terms import DIVERGED, MujocoTerms, check_terms
+from ksim.envs.term_values import checked
 from ksim.physics import (
     EpisodeStart,
     ModelFields,
@@ -18,41 +20,13 @@ from ksim.physics import (
     PhysicsEngine,
     PhysicsModel,
     ReadRecorder,
+    check_computed,
 )
-from ksim.terms import (
-    Actuators,
-    Command,
-    Event,
-    Observation,
-    Randomizer,
-    Reset,
-    Reward,
-    StepState,
-    Term,
-    Termination,
-)
+from ksim.terms import StepState
 
 Key0 = Key[Array, ""]
 Carries = dict[str, dict[str, Any]]
 """The terms' memories of one environment, by family and name."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MujocoTerms:
-    """The terms of a task, by name."""
-
-    actuators: Mapping[str, Actuators]
-    observations: Mapping[str, Observation]
-    rewards: Mapping[str, Reward]
-    terminations: Mapping[str, Termination]
-    commands: Mapping[str, Command] = dataclasses.field(default_factory=dict)
-    resets: Mapping[str, Reset] = dataclasses.field(default_factory=dict)
-    events: Mapping[str, Event] = dataclasses.field(default_factory=dict)
-    randomizers: Mapping[str, Randomizer] = dataclasses.field(default_factory=dict)
-
-    def families(self) -> dict[str, Mapping[str, Term]]:
-        """Returns every family of terms by its name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 @struct.dataclass
@@ -90,12 +64,7 @@ class MujocoEnvironment(Environment):
     """
 
     def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
-        if not terms.actuators:
-            raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
-        if not terms.observations:
-            raise ValueError("get_observations() gave no observations: give at least one.")
-        if not terms.rewards:
-            raise ValueError("get_rewards() gave no rewards: give at least one.")
+        check_terms(terms, model.mj_model.nu)
         self.model = model
         self.engine = engine
         self.terms = terms
@@ -103,10 +72,16 @@ class MujocoEnvironment(Environment):
         names = [name for term in terms.randomizers.values() for name in term.fields]
         self._default_fields = engine.model_fields(tuple(sorted(set(names))))
         self._default_start = _default_start(model)
-        self.engine = engine.reading(self._fields_that_terms_read())
+        fields = self._fields_that_terms_read()
+        check_computed(model.mj_model, fields)
+        self.engine = engine.reading(fields)
 
     def _fields_that_terms_read(self) -> set[str]:
-        """Returns the fields of `mjData` that the terms read, found by calling every term."""
+        """Returns the fields of `mjData` that the terms read, found by calling every term.
+
+        Raises:
+          TypeError: if a term returns something that its family does not.
+        """
         fields: set[str] = set()
 
         def call_every_term(key: Key0) -> None:
@@ -120,6 +95,7 @@ class MujocoEnvironment(Environment):
                 self._evaluate(family, step_state, carries)
             for family in ("events", "commands", "observations"):
                 self._evaluate(family, step_state, carries, key)
+            self._fresh_episode(key, jnp.float32(0), state)
 
         jax.eval_shape(call_every_term, jax.random.key(0))
         return fields
@@ -216,7 +192,7 @@ class MujocoEnvironment(Environment):
             for name, value in values.items()
         }
         flags, carries = self._evaluate("terminations", after, carries)
-        flags = {name: flag & ~is_reset for name, flag in {**flags, "diverged": ~is_finite}.items()}
+        flags = {name: flag & ~is_reset for name, flag in {**flags, DIVERGED: ~is_finite}.items()}
         time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
         timestep = Timestep(
             observations={},
@@ -241,7 +217,10 @@ class MujocoEnvironment(Environment):
         values, moved_on = {}, {}
         for name, term in terms.items():
             own_key = (keys[name],) if keys else ()
-            values[name], moved_on[name] = term(state, carries[family][name], *own_key)
+            carry = carries[family][name]
+            result = term(state, carry, *own_key)
+            like = state.physics.qvel if family == "events" else None
+            values[name], moved_on[name] = checked(family, name, term, result, carry, like)
         return values, {**carries, family: moved_on}
 
     def _controls(
@@ -253,7 +232,9 @@ class MujocoEnvironment(Environment):
         for name, term_key in _keys_by_name(key, self.terms.actuators).items():
             term = self.terms.actuators[name]
             part = action[start : start + term.action_size]
-            values, moved_on[name] = term(part, physics, carries["actuators"][name], term_key)
+            carry = carries["actuators"][name]
+            result = term(part, physics, carry, term_key)
+            values, moved_on[name] = checked("actuators", name, term, result, carry)
             ctrl = ctrl.at[np.array(term.ctrl_ids, dtype=int)].set(values)
             start += term.action_size
         return ctrl, {**carries, "actuators": moved_on}
@@ -266,13 +247,15 @@ class MujocoEnvironment(Environment):
         carries = self._initial_carries(carry_key)
         start = EpisodeStart(*map(jnp.asarray, self._default_start))
         for name, term_key in _keys_by_name(start_key, self.terms.resets).items():
-            start, carries["resets"][name] = self.terms.resets[name](
-                start, level, carries["resets"][name], term_key
-            )
+            reset, carry = self.terms.resets[name], carries["resets"][name]
+            moved = reset(start, level, carry, term_key)
+            start, carries["resets"][name] = checked("resets", name, reset, moved, carry, start)
         fields = jax.tree.map(jnp.asarray, dict(self._default_fields))
         for name, term_key in _keys_by_name(field_key, self.terms.randomizers).items():
-            drawn, carries["randomizers"][name] = self.terms.randomizers[name](
-                fields, carries["randomizers"][name], term_key
+            randomizer, carry = self.terms.randomizers[name], carries["randomizers"][name]
+            result = randomizer(fields, carry, term_key)
+            drawn, carries["randomizers"][name] = checked(
+                "randomizers", name, randomizer, result, carry, fields
             )
             fields |= drawn
         fresh = dataclasses.replace(

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from ksim.physics.data import NamedFields, PhysicsData, ReadRecorder
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
-from ksim.physics.joints import FreeJoint, JointIndex, JointSelection
+from ksim.physics.floating_base import FreeJoint
+from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
+from ksim.physics.names import check_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
+from ksim.physics.on_demand import check_computed
 
 if TYPE_CHECKING:
     from ksim.physics.mjx_engine import MjxEngine
@@ -31,6 +34,8 @@ __all__ = [
     "WarpEngine",
     "WarpFunctions",
     "asset_path",
+    "check_computed",
+    "check_names",
     "load_mjcf",
     "num_host_cores",
 ]

@@ -64,7 +64,7 @@ class NamedFields(PhysicsData):
         message = unknown_name_message(
             name, fields, kind="field", place="in this simulation's data"
         )
-        raise AttributeError(message)
+        raise AttributeError(f"physics.{name}: {message}")
 
     def replace(self, **fields: Any) -> "NamedFields":
         """Returns a copy with some fields replaced; the next step continues from them."""

@@ -8,58 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.config import unknown_name_message
-from ksim.physics.data import PhysicsData
-
-
-@dataclasses.dataclass(frozen=True)
-class FreeJoint:
-    """The free joint of a floating base: 7 numbers in `qpos`, 6 in `qvel`.
-
-    Attributes:
-      body_id: the body that floats.
-      qpos_start: index of its position in `qpos`, followed by its quaternion.
-      qvel_start: index of its linear velocity in `qvel`, followed by its angular velocity.
-    """
-
-    body_id: int
-    qpos_start: int
-    qvel_start: int
-
-    @property
-    def position_slice(self) -> slice:
-        """The 3 position numbers within `qpos`."""
-        return slice(self.qpos_start, self.qpos_start + 3)
-
-    @property
-    def orientation_slice(self) -> slice:
-        """The 4 quaternion numbers within `qpos`."""
-        return slice(self.qpos_start + 3, self.qpos_start + 7)
-
-    @property
-    def linear_slice(self) -> slice:
-        """The 3 linear velocities within `qvel`."""
-        return slice(self.qvel_start, self.qvel_start + 3)
-
-    @property
-    def angular_slice(self) -> slice:
-        """The 3 angular velocities within `qvel`."""
-        return slice(self.qvel_start + 3, self.qvel_start + 6)
-
-    def position(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Position in the world, metres."""
-        return data.qpos[self.position_slice]
-
-    def orientation(self, data: PhysicsData) -> Float[Array, "4"]:
-        """Orientation in the world, unit quaternion `(w, x, y, z)`."""
-        return data.qpos[self.orientation_slice]
-
-    def linear_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Linear velocity in the *world's* frame, m/s."""
-        return data.qvel[self.linear_slice]
-
-    def angular_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Angular velocity in the *body's* frame, rad/s."""
-        return data.qvel[self.angular_slice]
+from ksim.physics.floating_base import FreeJoint, find_base, find_floating
+from ksim.physics.names import check_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,54 +35,67 @@ class JointSelection:
 
     def positions(self, qpos: Float[Array, "nq"]) -> Float[Array, "joints"]:
         """Joint positions, rad or m."""
-        return qpos[np.array(self.qpos_ids)]
+        return qpos[np.array(self.qpos_ids, dtype=int)]
 
     def velocities(self, qvel: Float[Array, "nv"]) -> Float[Array, "joints"]:
         """Joint velocities, rad/s or m/s."""
-        return qvel[np.array(self.qvel_ids)]
+        return qvel[np.array(self.qvel_ids, dtype=int)]
 
     def set_positions(
         self, qpos: Float[Array, "nq"], positions: Float[Array, "joints"]
     ) -> Float[Array, "nq"]:
         """Returns `qpos` with the positions of these joints replaced."""
-        return jax.numpy.asarray(qpos).at[np.array(self.qpos_ids)].set(positions)
+        return jax.numpy.asarray(qpos).at[np.array(self.qpos_ids, dtype=int)].set(positions)
 
     def set_velocities(
         self, qvel: Float[Array, "nv"], velocities: Float[Array, "joints"]
     ) -> Float[Array, "nv"]:
         """Returns `qvel` with the velocities of these joints replaced."""
-        return jax.numpy.asarray(qvel).at[np.array(self.qvel_ids)].set(velocities)
+        return jax.numpy.asarray(qvel).at[np.array(self.qvel_ids, dtype=int)].set(velocities)
 
 
 class JointIndex:
     """Finds joints by name.
 
     Attributes:
-      base: the free joint, or `None` if the model's base is fixed. Of several free joints (a
-        robot and a ball, say) it is the first in the model's order.
-      names: all hinge and slide joints, in the model's order.
+      base: the free joint of the robot, or `None` if its base is fixed. Of several floating bodies
+        (a robot and a ball, say) the robot is the first that an actuator moves; in a model without
+        actuators, the first.
+      names: all hinge and slide joints, in the model's order. A joint without a name is called
+        `joint_<id>`.
     """
 
     def __init__(self, mj_model: mujoco.MjModel) -> None:
         self._selections: dict[str, tuple[int, int, float, float]] = {}
-        self.base: FreeJoint | None = None
+        self._others: dict[str, str] = {}
+        self._named = {mj_model.joint(joint_id).name for joint_id in range(mj_model.njnt)}
         for joint_id in range(mj_model.njnt):
             self._add(mj_model, joint_id)
         self.names = tuple(self._selections)
+        self.base = find_base(mj_model)
+        self._floating = {
+            mj_model.body(body_id).name or f"body {body_id}": joint
+            for body_id, joint in find_floating(mj_model).items()
+        }
 
     def _add(self, mj_model: mujoco.MjModel, joint_id: int) -> None:
         kind = mujoco.mjtJoint(mj_model.jnt_type[joint_id])
-        qpos_start = int(mj_model.jnt_qposadr[joint_id])
-        qvel_start = int(mj_model.jnt_dofadr[joint_id])
-        if kind == mujoco.mjtJoint.mjJNT_FREE:
-            if self.base is None:
-                body_id = int(mj_model.jnt_bodyid[joint_id])
-                self.base = FreeJoint(body_id, qpos_start, qvel_start)
-        elif kind in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
-            name = mj_model.joint(joint_id).name or f"joint_{joint_id}"
+        name = mj_model.joint(joint_id).name or self._name_for(joint_id)
+        if kind in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
+            qpos_start = int(mj_model.jnt_qposadr[joint_id])
+            qvel_start = int(mj_model.jnt_dofadr[joint_id])
             is_limited = bool(mj_model.jnt_limited[joint_id])
             low, high = mj_model.jnt_range[joint_id] if is_limited else (-np.inf, np.inf)
             self._selections[name] = (qpos_start, qvel_start, float(low), float(high))
+        else:
+            self._others[name] = "free" if kind == mujoco.mjtJoint.mjJNT_FREE else "ball"
+
+    def _name_for(self, joint_id: int) -> str:
+        """Returns a name for a joint without one, which no other joint has."""
+        name = f"joint_{joint_id}"
+        while name in self._named:
+            name += "_"
+        return name
 
     def select(
         self, names: tuple[str, ...] | list[str] | None = None, asked_by: str = "joints"
@@ -141,9 +104,17 @@ class JointIndex:
 
         Raises:
           KeyError: if a name is not a hinge or slide joint of the model.
+          TypeError: if the names are a single text.
+          ValueError: if a joint is named twice.
         """
-        chosen = self.names if names is None else tuple(names)
+        chosen = self.names if names is None else check_names(names, "joint", asked_by)
         for name in chosen:
+            if name in self._others:
+                raise KeyError(
+                    f'{asked_by}(joint="{name}"): this is a {self._others[name]} joint, and only'
+                    " hinges and slides can be selected. Read state.physics.qpos and qvel in a"
+                    " term of your own."
+                )
             if name not in self._selections:
                 message = unknown_name_message(name, self.names, kind="joint")
                 raise KeyError(f'{asked_by}(joint="{name}"): {message}')
@@ -151,15 +122,36 @@ class JointIndex:
         qpos_ids, qvel_ids, lower, upper = zip(*rows, strict=True) if rows else ((), (), (), ())
         return JointSelection(chosen, qpos_ids, qvel_ids, lower, upper)
 
-    def require_base(self, asked_by: str) -> FreeJoint:
-        """Returns the free joint.
+    def free_joint(self, body: str, asked_by: str = "joints") -> FreeJoint:
+        """Returns the free joint of any floating body, such as a ball beside the robot.
 
         Raises:
-          ValueError: if the model has none.
+          KeyError: if no such body floats.
+        """
+        if body not in self._floating:
+            message = unknown_name_message(
+                body, self._floating, kind="floating body", plural="floating bodies"
+            )
+            raise KeyError(f'{asked_by}(body="{body}"): {message}')
+        return self._floating[body]
+
+    def require_base(self, asked_by: str, body_argument: str = "") -> FreeJoint:
+        """Returns the free joint of the robot.
+
+        Args:
+          asked_by: who asks, for the error message.
+          body_argument: how the one who asks is given a body instead, as `body="torso"`.
+
+        Raises:
+          ValueError: if its base is fixed.
         """
         if self.base is None:
+            found = "the model has no free joint"
+            if self._floating:
+                found = f"no actuator moves a body that floats ({', '.join(self._floating)})"
+            advice = f"write {body_argument}" if body_argument else "leave this term out"
             raise ValueError(
-                f"{asked_by} needs a floating base, but the model has no free joint."
-                " Add <freejoint/> to the robot's base body, or leave this term out."
+                f"{asked_by} needs a floating base, but {found}."
+                f" Add <freejoint/> to the robot's base body, or {advice}."
             )
         return self.base

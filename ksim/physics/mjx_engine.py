@@ -20,6 +20,19 @@ with contextlib.redirect_stdout(io.StringIO()):
     # MJX prints a line for each optional package (warp) that is not installed.
     from mujoco import mjx
 
+_LEFT_OUT = {
+    "actuator_armature": "the armature of actuators",
+    "actuator_damping": "the damping of actuators",
+    "actuator_dampingpoly": "the damping of actuators",
+    "actuator_delay": "the delay of actuators",
+    "sensor_delay": "the delay of sensors",
+    "sensor_interval": "the interval of sensors",
+    "geom_adhesion": "adhesion",
+    "pair_adhesion": "adhesion",
+    "geom_surfacevel": "the velocity of surfaces",
+}
+"""Model fields that native MuJoCo reads and MJX does not, and what a user calls them."""
+
 
 class MjxEngine(PhysicsEngine):
     """MJX, the JAX implementation of MuJoCo."""
@@ -116,13 +129,28 @@ def _update_positions_and_velocities(model: Any, data: Any) -> Any:
 
 
 def check_supported(mj_model: mujoco.MjModel) -> None:
-    """Raises ValueError if the integrator is one that this engine does not run."""
+    """Raises ValueError if the model needs something that MJX does otherwise than MuJoCo.
+
+    Of most such things MJX says so itself. These it would leave out in silence, or fail at late.
+    """
     supported = (mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_IMPLICITFAST)
     integrator = mujoco.mjtIntegrator(mj_model.opt.integrator)
     if integrator not in supported:
         raise ValueError(
             f"The MJX engine runs the Euler and implicitfast integrators, found {integrator.name}."
-            ' Write <option integrator="Euler"/> in the MJCF.'
+            ' Write <option integrator="Euler"/> in the MJCF, or engine=mujoco.'
+        )
+    for field, attribute in _LEFT_OUT.items():
+        if np.any(getattr(mj_model, field)):
+            raise ValueError(
+                f"The MJX engine leaves out {attribute}, which the model sets ({field})."
+                " Leave it out of the MJCF, or write engine=mujoco."
+            )
+    is_ranging = mj_model.sensor_type == int(mujoco.mjtSensor.mjSENS_RANGEFINDER)
+    if np.any(is_ranging) and not mj_model.nmat:
+        raise ValueError(
+            "The MJX engine runs a rangefinder only in a model that has a material."
+            ' Write <asset><material name="any"/></asset> in the MJCF, or engine=mujoco.'
         )
 
 

@@ -27,7 +27,14 @@ def load_mjcf(path: str | Path) -> mujoco.MjModel:
     Raises:
       ValueError: if the file does not exist or MuJoCo cannot compile it.
     """
+    if str(path).lstrip().startswith("<"):
+        raise ValueError(
+            f"load_mjcf takes the path of a file, found the text {str(path).strip()[:20]!r} ..."
+            " Write mujoco.MjModel.from_xml_string(text)."
+        )
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"MJCF file {path} is a folder. Give the path of an .xml file in it.")
     if not path.is_file():
         raise ValueError(f"MJCF file {path} does not exist. Give the path of an .xml file.")
     try:

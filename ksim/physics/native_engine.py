@@ -52,7 +52,9 @@ class NativeEngine(PhysicsEngine):
 
         Raises:
           KeyError: if a field is none of those.
+          ValueError: if MuJoCo cannot step such a model without remembering it between calls.
         """
+        _check_steppable(model.mj_model)
         self._model = model
         self._num_threads = num_threads or num_host_cores()
         default = DefaultData(model.mj_model)
@@ -183,6 +185,17 @@ class NativeEngine(PhysicsEngine):
             out.fields[name][is_reset] = np.where(mask, 0, out.fields[name][is_reset])
         out.fields["qpos"][is_failed] = np.nan
         out.fields["qvel"][is_failed] = np.nan
+
+
+def _check_steppable(mj_model: mujoco.MjModel) -> None:
+    """Raises ValueError if `mujoco.batch` does not take a model."""
+    try:
+        mujoco_batch.Batch(mj_model, 1, 1)
+    except ValueError as error:
+        raise ValueError(
+            f"The native engine cannot step this model: {error}. Leave it out of the MJCF, as in"
+            ' <flag sleep="disable"/>.'
+        ) from error
 
 
 def num_host_cores() -> int:

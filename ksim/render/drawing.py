@@ -14,9 +14,14 @@ import numpy as np
 
 
 def draw(
-    mj_model: mujoco.MjModel, qpos: np.ndarray, width: int, height: int, camera_name: str | None
+    mj_model: mujoco.MjModel,
+    qpos: np.ndarray,
+    width: int,
+    height: int,
+    camera_name: str | None,
+    body_id: int | None,
 ) -> Iterator[np.ndarray]:
-    """Yields an image `[height, width, 3]` uint8 of each pose, by a camera or beside the robot."""
+    """Yields an image `[height, width, 3]` uint8 of each pose, by a camera or beside a body."""
     size = mj_model.vis.global_
     size.offwidth, size.offheight = width, height
     mj_data = mujoco.MjData(mj_model)
@@ -24,10 +29,9 @@ def draw(
     if camera is None:
         camera = mujoco.MjvCamera()
         mujoco.mjv_defaultFreeCamera(mj_model, camera)
-        is_free = mj_model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE)
-        if is_free.any():
+        if body_id is not None:
             camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
-            camera.trackbodyid = mj_model.jnt_bodyid[is_free.argmax()]
+            camera.trackbodyid = body_id
     with mujoco.Renderer(mj_model, height, width) as renderer:
         for pose in qpos:
             mj_data.qpos[:] = pose
@@ -60,12 +64,14 @@ def main() -> None:
     parser.add_argument("--height", type=int, required=True)
     parser.add_argument("--fps", type=float, required=True)
     parser.add_argument("--camera", default=None)
+    parser.add_argument("--body", type=int, default=None, help="id of the body to follow")
     arguments = parser.parse_args()
     mj_model = mujoco.MjModel.from_binary_path(str(arguments.model))
     stride = max(1, round(1 / (arguments.fps * arguments.seconds_per_pose)))
     qpos = np.load(arguments.poses, allow_pickle=False)[::stride]
     frames_per_second = 1 / (stride * arguments.seconds_per_pose)
-    images = draw(mj_model, qpos, arguments.width, arguments.height, arguments.camera)
+    size = arguments.width, arguments.height
+    images = draw(mj_model, qpos, *size, arguments.camera, arguments.body)
     write(images, frames_per_second, arguments.film)
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from ksim.config import ConfigError
+from ksim.physics import PhysicsModel
 
 HEADLESS_BACKENDS = ("egl", "osmesa")
 DRAWING_PROGRAM = Path(__file__).with_name("drawing.py")
@@ -34,12 +36,14 @@ class Picture:
       height: pixels.
       frames_per_second: frames in a second; the nearest whole number of control steps is taken.
       camera: name of a camera of the model; `None` follows the robot.
+      body_id: the body that is followed; `None` keeps the middle of the model in view.
     """
 
     width: int = 640
     height: int = 480
     frames_per_second: float = 50.0
     camera: str | None = None
+    body_id: int | None = None
 
 
 def check_picture(mj_model: Any, picture: Picture) -> None:
@@ -55,6 +59,16 @@ def check_picture(mj_model: Any, picture: Picture) -> None:
             f"video_camera={picture.camera}: no such camera in the model. {exist}"
             " Write video_camera=null to follow the robot."
         )
+
+
+def body_to_follow(model: PhysicsModel) -> int | None:
+    """Returns the robot's base, or a body that slides without limit, or `None` if nothing roams."""
+    if model.joints.base is not None:
+        return model.joints.base.body_id
+    mj_model = model.mj_model
+    is_slide = mj_model.jnt_type == int(mujoco.mjtJoint.mjJNT_SLIDE)
+    (joint_ids,) = np.nonzero(is_slide & (mj_model.jnt_limited == 0))
+    return int(mj_model.jnt_bodyid[joint_ids[0]]) if joint_ids.size else None
 
 
 def make_film(
@@ -78,8 +92,6 @@ def make_film(
     Raises:
       FilmError: if no backend works or the libraries are missing; it says what each one said.
     """
-    import mujoco
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".film_") as folder:
         model_path, poses_path = Path(folder) / "model.mjb", Path(folder) / "poses.npy"
@@ -126,6 +138,8 @@ def _film_with(
     command += [f"--fps={picture.frames_per_second!r}"]
     if picture.camera is not None:
         command += [f"--camera={picture.camera}"]
+    if picture.body_id is not None:
+        command += [f"--body={picture.body_id}"]
     try:
         done = subprocess.run(  # noqa: S603 - our own interpreter and program
             command,

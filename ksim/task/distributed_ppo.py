@@ -6,10 +6,11 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.task.distributed_rl import DistributedRLConfig, DistributedRLTask
 from ksim.task.ppo import PPOConfig, PPOTask
+from ksim.task.rl import RLConfig
 
 if TYPE_CHECKING:
     from ksim.parallel import Synchronisation
@@ -33,6 +34,8 @@ class DistributedPPOTask(DistributedRLTask[ConfigT], PPOTask[ConfigT], Generic[C
     mean over a group of devices that share parameters, of large parameters one shard, and
     `pmap_axis_name` is the axis over the groups.
     """
+
+    config_class: ClassVar[type[RLConfig]] = DistributedPPOConfig
 
     def get_synchronisation(self) -> Synchronisation:
         """Returns when and how devices agree, as the options say."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.config import ConfigError
 from ksim.config.concerns import (
@@ -70,6 +70,8 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     training, with the same numbers.
     """
 
+    config_class: ClassVar[type[RLConfig]] = DistributedRLConfig
+
     @functools.cached_property
     def processes(self) -> ProcessGroup:
         """The processes of the run, which meet when this is first read; usually this one alone.
@@ -126,7 +128,8 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             from ksim.task.sizes import settle_weak_scaling
 
             num_devices = self.partitioner.num_devices
-            self.config, self._notes = settle_weak_scaling(self.config, num_devices)
+            self.config, notes = settle_weak_scaling(self.config, num_devices)
+            self._notes |= notes
         self.config.check_devices(self.partitioner.num_devices)
 
     def verify_distributed_setup(self, is_thorough: bool = False) -> None:

@@ -1,6 +1,9 @@
 """From a task's hooks to a robot in MuJoCo."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import mujoco
 
 from ksim.envs import MujocoEnvironment, MujocoTerms
 from ksim.physics import PhysicsModel
@@ -12,6 +15,7 @@ from ksim.terms import (
     Randomizer,
     Reset,
     Reward,
+    Term,
     Termination,
     name_terms,
 )
@@ -24,24 +28,63 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
       ValueError, TypeError, KeyError: if a hook gives something that does not fit the model.
     """
     config = task.config
+    mj_model = task.get_mujoco_model()
+    if not isinstance(mj_model, mujoco.MjModel):
+        raise TypeError(
+            f"{_hook(task, 'get_mujoco_model')} returned {_describe(mj_model)}, and a"
+            ' mujoco.MjModel is needed. Write `return ksim.load_mjcf("robot.xml")`, or'
+            " `return spec.compile()` for a mujoco.MjSpec."
+        )
+    if abs(mj_model.opt.timestep - config.dt) > 1e-9:
+        task.add_note("dt", f"the model's own time step would be {mj_model.opt.timestep:g} s.")
     model = PhysicsModel.create(
-        task.get_mujoco_model(),
+        mj_model,
         dt=config.dt,
         ctrl_dt=config.ctrl_dt,
         iterations=config.iterations,
         ls_iterations=config.ls_iterations,
     )
-    actuators = name_terms(task.get_actuators(model), Actuators)
+    actuators = _terms(task, "get_actuators", model, Actuators)
     for term in actuators.values():
         term.configure(model.mj_model)
     terms = MujocoTerms(
         actuators=actuators,
-        observations=name_terms(task.get_observations(model), Observation),
-        rewards=name_terms(task.get_rewards(model), Reward),
-        terminations=name_terms(task.get_terminations(model), Termination),
-        commands=name_terms(task.get_commands(model), Command),
-        resets=name_terms(task.get_resets(model), Reset),
-        events=name_terms(task.get_events(model), Event),
-        randomizers=name_terms(task.get_physics_randomizers(model), Randomizer),
+        observations=_terms(task, "get_observations", model, Observation),
+        rewards=_terms(task, "get_rewards", model, Reward),
+        terminations=_terms(task, "get_terminations", model, Termination),
+        commands=_terms(task, "get_commands", model, Command),
+        resets=_terms(task, "get_resets", model, Reset),
+        events=_terms(task, "get_events", model, Event),
+        randomizers=_terms(task, "get_physics_randomizers", model, Randomizer),
     )
-    return MujocoEnvironment(model, task.get_engine(model), terms)
+    try:
+        engine = task.get_engine(model)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"MJX cannot step this model: {error}. Write engine=mujoco, or leave it out of the"
+            " MJCF."
+        ) from error
+    return MujocoEnvironment(model, engine, terms)
+
+
+def _terms(task: Any, hook: str, model: PhysicsModel, family: type[Term]) -> dict[str, Any]:
+    """Calls a hook and returns its terms by name.
+
+    Raises:
+      TypeError: if it returns something else.
+    """
+    terms = getattr(task, hook)(model)
+    if not isinstance(terms, (Mapping, Sequence, Term)) or isinstance(terms, str):
+        raise TypeError(
+            f"{_hook(task, hook)} returned {_describe(terms)}, and a dictionary or a list of"
+            f" {family.__name__} terms is needed. Write `return {{...}}`."
+        )
+    return name_terms(terms, family)
+
+
+def _hook(task: Any, hook: str) -> str:
+    return f"{type(task).__name__}.{hook}"
+
+
+def _describe(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

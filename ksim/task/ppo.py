@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from ksim.config.concerns import LearningConfig
 from ksim.task.rl import RLConfig, RLTask
@@ -29,6 +29,8 @@ class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
     Reference:
       Schulman et al. 2017, arXiv:1707.06347.
     """
+
+    config_class: ClassVar[type[RLConfig]] = PPOConfig
 
     def get_optimizer(self) -> optax.GradientTransformation:
         """Returns Adam with the learning rate of the options, after clipping the gradient.

@@ -7,7 +7,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.config import ConfigError, parse_command_line
 from ksim.config.concerns import (
@@ -69,18 +69,42 @@ class RLTask(ABC, Generic[ConfigT]):
     `get_environment` alone. Hooks that give terms return a dictionary by name or a list.
     """
 
+    config_class: ClassVar[type[RLConfig]] = RLConfig
+    """What the config of such a task derives from."""
+
     def __init__(self, config: ConfigT) -> None:
         """Checks the options, without starting JAX.
 
         Raises:
           ConfigError: if an option has a value that cannot be, or not on this machine; it says
             what to write instead.
+          TypeError: if the config is none for such a task.
         """
+        self._check_config(config)
         config.validate()
         if config.mjx_impl == "warp":
             check_machine_may_run_warp()
         self.config = config
         self._notes: dict[str, str] = {}
+
+    def add_note(self, option: str, note: str) -> None:
+        """Remembers what to say of an option at the beginning of a run, and in its config.yaml."""
+        self._notes[option] = note
+
+    @classmethod
+    def _check_config(cls, config: Any) -> None:
+        """Raises TypeError if something is no config for such a task."""
+        if isinstance(config, type) and issubclass(config, cls.config_class):
+            raise TypeError(
+                f"{cls.__name__} got the class {config.__name__}, and a config is needed."
+                f" Write {cls.__name__}({config.__name__}()), or launch({config.__name__}())."
+            )
+        if not isinstance(config, cls.config_class):
+            raise TypeError(
+                f"{cls.__name__} got a {type(config).__name__}, and a config that derives from"
+                f" {cls.config_class.__name__} is needed. Write, above it,"
+                f" class MyConfig(ksim.{cls.config_class.__name__})."
+            )
 
     # What the robot is.
 
@@ -171,8 +195,15 @@ class RLTask(ABC, Generic[ConfigT]):
 
     @functools.cached_property
     def environment(self) -> Environment:
-        """The world, built once."""
-        return self.get_environment()
+        """The world, built once, and of the types that training relies on."""
+        from ksim.envs.environment_types import check_environment_types
+        from ksim.envs.mujoco_environment import MujocoEnvironment
+
+        environment = self.get_environment()
+        # What terms return has been checked already, and tracing a robot takes a second.
+        if not isinstance(environment, MujocoEnvironment):
+            check_environment_types(environment)
+        return environment
 
     @functools.cached_property
     def partitioner(self) -> Partitioner:
@@ -243,7 +274,8 @@ class RLTask(ABC, Generic[ConfigT]):
         if self.config.is_num_envs_auto:
             from ksim.task.sizes import settle_automatic
 
-            self.config, self._notes = settle_automatic(self)
+            self.config, notes = settle_automatic(self)
+            self._notes |= notes
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.
@@ -320,6 +352,7 @@ class RLTask(ABC, Generic[ConfigT]):
         """
         from ksim.training.terminal_logging import logging_to_terminal
 
+        cls._check_config(config)
         try:
             parsed = parse_command_line(config, sys.argv[1:] if arguments is None else arguments)
             with logging_to_terminal():

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ksim.config import ConfigError
-from ksim.render.film import FilmError, Picture, check_picture, make_film
+from ksim.render.film import FilmError, Picture, body_to_follow, check_picture, make_film
 from ksim.render.playback import record, require_mujoco
 from ksim.rl import Policy
 from ksim.task.rl import RLConfig
@@ -42,7 +42,11 @@ def film_checkpoint(program: Program, config: RLConfig) -> Path:
     environment = require_mujoco(program.environment, "render")
     mj_model = environment.model.mj_model
     picture = Picture(
-        config.video_width, config.video_height, config.frames_per_second(), config.video_camera
+        width=config.video_width,
+        height=config.video_height,
+        frames_per_second=config.frames_per_second(),
+        camera=config.video_camera,
+        body_id=body_to_follow(environment.model),
     )
     check_picture(mj_model, picture)
     train_state, checkpoint = load_train_state(program, config)

@@ -2,6 +2,7 @@
 
 from ksim.terms.actuators import (
     Actuators,
+    ModelActuators,
     PositionActuators,
     TorqueActuators,
 )
@@ -139,6 +140,7 @@ __all__ = [
     "LinearVelocityCommand",
     "LinearVelocityTrackingReward",
     "MassRandomizer",
+    "ModelActuators",
     "Noise",
     "NoisyObservation",
     "Observation",

@@ -16,19 +16,19 @@ def check_positive(term: object, field: str, example: float) -> None:
       field: the name of the field.
       example: a usual value, to be written instead.
     """
-    value = getattr(term, field)
+    value = _number(term, field, example)
     _require(0.0 < value < math.inf, term, field, value, "must be positive", example)
 
 
 def check_not_negative(term: object, field: str, example: float) -> None:
     """Raises ValueError unless a field of a term is a finite number, zero or above."""
-    value = getattr(term, field)
+    value = _number(term, field, example)
     _require(0.0 <= value < math.inf, term, field, value, "must not be negative", example)
 
 
 def check_fraction(term: object, field: str, example: float) -> None:
     """Raises ValueError unless a field of a term lies in [0, 1]."""
-    value = getattr(term, field)
+    value = _number(term, field, example)
     _require(0.0 <= value <= 1.0, term, field, value, "must lie between 0 and 1", example)
 
 
@@ -66,6 +66,18 @@ def check_each(
         if not (value > 0.0 or (is_zero_valid and value == 0.0)):
             rule = "must not be negative" if is_zero_valid else "must be positive"
             raise ValueError(_message(asked_by, field, value, rule, example))
+
+
+def _number(term: object, field: str, example: float) -> Any:
+    """Returns a field of a term that is a number.
+
+    Raises:
+      TypeError: if it is something else.
+    """
+    value = getattr(term, field)
+    if value is None or isinstance(value, (str, Sequence)):
+        raise TypeError(_message(type(term).__name__, field, value, "must be a number", example))
+    return value
 
 
 def _require(is_valid: bool, term: object, field: str, value: Any, rule: str, example: Any) -> None:

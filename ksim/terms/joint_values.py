@@ -1,6 +1,6 @@
 """Numbers for joints, given by name, by pattern or by keyframe."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ksim.config import unknown_name_message
@@ -30,7 +30,13 @@ def resolve_joint_values(
 
     Raises:
       KeyError: if a name or pattern fits no joint, or a joint gets no number.
+      TypeError: if there is something else than numbers.
     """
+    if isinstance(values, (str, Sequence)):
+        raise TypeError(
+            f"{asked_by}({argument}={values!r}): write one number for all joints, or numbers by"
+            f' joint name or pattern: {argument}={{"*_knee": 200.0, "*": 100.0}}.'
+        )
     if not isinstance(values, Mapping):
         return (float(values),) * len(joints)
     matches = _match(values, joints, asked_by, argument)

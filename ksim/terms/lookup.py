@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
-from ksim.physics import PhysicsModel
+from ksim.physics import PhysicsModel, check_names
 from ksim.terms.term import StepState
 
 Names = tuple[str, ...] | list[str]
@@ -22,7 +22,8 @@ def find_body(model: PhysicsModel, body: str | None, asked_by: str) -> int:
       ValueError: if the base is asked for and the model has none.
     """
     if body is None:
-        return model.joints.require_base(asked_by).body_id
+        known = [name for name in model.names("body") if name != "world"]
+        return model.joints.require_base(asked_by, f'body="{(known or ["torso"])[0]}"').body_id
     return model.find("body", body, asked_by)
 
 
@@ -37,8 +38,10 @@ def find_all(model: PhysicsModel, kind: str, names: Names, asked_by: str) -> tup
 
     Raises:
       KeyError: if a name does not exist.
-      ValueError: if no name is given.
+      TypeError: if the names are a single text.
+      ValueError: if no name is given, or one is given twice.
     """
+    names = check_names(names, kind, asked_by)
     if not names:
         raise ValueError(
             f"{asked_by}: name at least one {kind}."

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from ksim.envs import ActionSpace, DiscreteActions, Environment, Timestep
+from ksim.envs import DiscreteActions, Environment, Timestep
+from ksim.envs.environment_types import check_environment_types, require, types_of
 from ksim.parallel.host import is_key
 
 TOLERANCE = 1e-4  # for the same step compiled in two ways: relative, and absolute below 1
@@ -29,14 +30,13 @@ def check_environment(environment: Environment, num_steps: int = 100, seed: int 
 
     Raises:
       TypeError: if something is not of the type that the contract names.
-      AssertionError: if another rule is broken. Both name the first broken rule, say what was found
-        and what to write instead.
+      ValueError: if `ctrl_dt` is not a time.
+      AssertionError: if another rule is broken. Each names the first broken rule, says what was
+        found and what to write instead.
     """
     trial = _Trial(environment, jax.random.key(seed))
     try:
-        _check_actions(trial)
-        _check_reset_types(trial)
-        _check_step_types(trial)
+        check_environment_types(environment)
         _check_declared_types(trial)
         _check_purity(trial)
         _check_episodes(trial, num_steps)
@@ -58,16 +58,19 @@ class _Trial:
         self.step_or_reset = jax.jit(self._counted_step_or_reset)
 
     def require(
-        self, is_kept: Any, rule: str, found: str, advice: str, error: type = AssertionError
+        self,
+        is_kept: Any,
+        rule: str,
+        found: str,
+        advice: str,
+        error: type[Exception] = AssertionError,
     ) -> None:
         """Raises `error` unless the rule is kept."""
-        if not is_kept:
-            who = type(self.environment).__name__
-            raise error(f'{who} breaks the rule "{rule}": {found}. Instead, {advice}')
+        require(self.environment, is_kept, rule, found, advice, error)
 
     def require_same_types(self, before: Any, after: Any, rule: str, advice: str) -> None:
         """Raises unless two trees have the same structure, shapes and dtypes."""
-        self.require_same(_types(before), _types(after), rule, advice)
+        self.require_same(types_of(before), types_of(after), rule, advice)
         first, second = (jax.tree.structure(tree) for tree in (before, after))
         self.require(len({first, second}) == 1, rule, f"{first} is not {second}", advice)
 
@@ -91,45 +94,6 @@ class _Trial:
     def _counted_step_or_reset(self, *arguments: Any) -> tuple[Any, Timestep]:
         self.num_traces += 1
         return self.environment.step_or_reset(*arguments)
-
-
-def _check_actions(trial: _Trial) -> None:
-    space = trial.environment.action_space
-    is_kept = isinstance(space, ActionSpace) and min(vars(space).values()) > 0
-    rule, advice = "there are actions", "return ContinuousActions(size) or DiscreteActions(count)."
-    trial.require(is_kept, rule, f"action_space is {space!r}", advice, TypeError)
-
-
-def _check_reset_types(trial: _Trial) -> None:
-    result = jax.eval_shape(trial.environment.reset, trial.next_key())
-    is_pair = type(result) is tuple and len(result) == 2
-    rule, found = "reset returns a state and observations", f"it returns {type(result).__name__}"
-    trial.require(is_pair, rule, found, "write `return state, observations`.", TypeError)
-    observations = result[1]
-    is_kept = isinstance(observations, dict) and len(observations) > 0
-    is_kept = is_kept and all(getattr(x, "dtype", 0) == jnp.float32 for x in observations.values())
-    rule, found = "observations are float32 arrays by name", f"reset gives {observations}"
-    advice = 'write {"position": position.astype(jnp.float32)}, a name for each array.'
-    trial.require(is_kept, rule, found, advice, TypeError)
-
-
-def _check_step_types(trial: _Trial) -> None:
-    state, observations = jax.eval_shape(trial.environment.reset, trial.next_key())
-    result = jax.eval_shape(trial.environment.step, state, trial.next_action(), trial.next_key())
-    is_pair = type(result) is tuple and len(result) == 2 and isinstance(result[1], Timestep)
-    rule, found = "step returns a state and a Timestep", f"it returns {type(result).__name__}"
-    trial.require(is_pair, rule, found, "write `return state, Timestep(...)`.", TypeError)
-    next_state, timestep = result
-    rule = "states and observations keep their shapes and dtypes"
-    before = {"state": state, "observations": observations}
-    after = {"state": next_state, "observations": timestep.observations}
-    trial.require_same_types(before, after, rule, "let step return what reset returns.")
-    rule = "the reward and metrics are single numbers, flags are single booleans"
-    for name, found in _types(timestep).items():
-        field = name[1:].split("[")[0]
-        kind = {"reward": "float32[]", "metrics": "[]", "observations": ""}.get(field, "bool[]")
-        advice = f"give an array of type {kind}, as jnp.float32(1) and jnp.bool_(False) are."
-        trial.require(found.endswith(kind), rule, f"{name[1:]} is {found}", advice, TypeError)
 
 
 def _check_declared_types(trial: _Trial) -> None:
@@ -225,12 +189,6 @@ def _roll(trial: _Trial, state: Any, draws: list[Any]) -> tuple[Any, list[Timest
         is_reset = timestep.is_terminated | timestep.is_truncated
         timesteps.append(timestep)
     return state, timesteps
-
-
-def _types(tree: Any) -> Entries:
-    """Returns the dtype and shape of each leaf by its path, as in `float32[3]`."""
-    leaves = jax.tree_util.tree_leaves_with_path(jax.eval_shape(lambda: tree))
-    return {jax.tree_util.keystr(path): f"{x.dtype}{list(x.shape)}" for path, x in leaves}
 
 
 def _numbers(tree: Any) -> Entries:

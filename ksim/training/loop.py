@@ -167,10 +167,11 @@ class TrainingLoop:
         learned = time.monotonic()
         state.train_state, state.env_state = train_state, env_state
         state.iteration += 1
-        check_update_metrics(values, state.iteration)
+        acted_metrics = rollout_metrics(totals)
+        check_update_metrics(values, state.iteration, acted_metrics)
         num_steps = float(np.sum(totals.num_steps))
         return {
-            **rollout_metrics(totals),
+            **acted_metrics,
             **values,
             **telemetry.metrics(num_steps, acted - began, learned - acted),
             **device_metrics(device_seconds),

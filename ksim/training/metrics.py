@@ -40,19 +40,26 @@ def rollout_metrics(statistics: RolloutStatistics) -> Metrics:
     return metrics
 
 
-def check_update_metrics(metrics: Mapping[str, float], iteration: int) -> None:
+def check_update_metrics(
+    metrics: Mapping[str, float], iteration: int, acted: Mapping[str, float] | None = None
+) -> None:
     """Raises if an update went wrong in a way that makes the run worthless.
 
+    Args:
+      metrics: of the updates.
+      iteration: iterations finished.
+      acted: metrics of the rollout that they learned from.
+
     Raises:
-      FloatingPointError: if a loss is not a finite number.
+      FloatingPointError: if a loss is not a finite number; it says where to look.
       RuntimeError: if the replicas of the devices differ.
     """
-    broken = [name for name, value in metrics.items() if not np.isfinite(value)]
+    broken = _not_finite(metrics)
     if broken:
         raise FloatingPointError(
             f"Iteration {iteration}: {', '.join(broken)} became NaN or infinite. The parameters of"
-            " this iteration are not saved; the last checkpoint is from before. Often helps: a"
-            " lower learning_rate, a lower max_grad_norm, rewards of the order of 1."
+            " this iteration are not saved; the last checkpoint is from before."
+            f" {_where_to_look(broken, _not_finite(acted or {}))}"
         )
     if not metrics["device/is_identical"]:
         raise RuntimeError(
@@ -60,3 +67,22 @@ def check_update_metrics(metrics: Mapping[str, float], iteration: int) -> None:
             " synchronisation of your own must return the same values on every device; if there is"
             " none, this is an error in ksim."
         )
+
+
+def _not_finite(metrics: Mapping[str, float]) -> list[str]:
+    return [name for name, value in metrics.items() if not np.isfinite(value)]
+
+
+def _where_to_look(broken: list[str], broken_before: list[str]) -> str:
+    if broken_before:
+        return (
+            f"Before that, in the world itself: {', '.join(broken_before)}. Look there for"
+            " divisions by 0, and for roots and logarithms of negative numbers."
+        )
+    advice = "a lower learning_rate, a lower max_grad_norm, rewards of the order of 1."
+    if "value/mean" in broken:
+        return (
+            "What the critic was shown may have been NaN or infinite, too: look at the"
+            f" observations. Otherwise often helps: {advice}"
+        )
+    return f"Often helps: {advice}"

@@ -111,8 +111,8 @@ def check_specs_fit(
 def _likely_reason(expected: Mapping[str, LeafSpec], found: Mapping[str, LeafSpec]) -> str:
     if expected.keys() != found.keys():
         return (
-            "Leaves are missing or additional: the task, the kind of network or the optimizer "
-            "differs from that of the saved run."
+            "Leaves are missing or additional: the task, its engine, the kind of network or the"
+            " optimizer differs from that of the saved run."
         )
     differing = [(found[name], spec) for name, spec in expected.items() if spec != found[name]]
     leading = {(then.shape[:1], now.shape[:1]) for then, now in differing}

@@ -311,3 +311,29 @@ def test_a_handler_of_warnings_that_the_user_set_is_kept(humanoid):
         assert mujoco.get_mju_user_warning() == log
     finally:
         mujoco.set_mju_user_warning(before)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("<option", '<option integrator="RK4"', r"found mjINT_RK4.*or engine=mujoco"),
+        ("<motor", '<motor armature="0.1"', r"leaves out the armature of actuators.*=mujoco"),
+        ("<motor", '<motor delay="0.02" nsample="9"', "leaves out the delay of actuators"),
+        ("<sensor>", '<sensor><rangefinder site="tip"/>', r"a material.*<asset><material"),
+    ],
+)
+def test_what_mjx_would_leave_out_in_silence_is_refused(before, after, message):
+    text = ksim.asset_path("pendulum.xml").read_text().replace(before, after, 1)
+    assert after in text
+    model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(text), 0.005, 0.02)
+    with pytest.raises(ValueError, match=message):
+        MjxEngine(model)
+    NativeEngine(model)
+
+
+def test_what_native_batches_cannot_step_is_refused():
+    text = ksim.asset_path("pendulum.xml").read_text()
+    text = text.replace("<flag ", '<flag sleep="enable" ')
+    model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(text), 0.005, 0.02)
+    with pytest.raises(ValueError, match=r"cannot step this model: sleep.*<flag sleep=.disable"):
+        NativeEngine(model)

@@ -11,11 +11,13 @@ import pytest
 
 import ksim
 from ksim.config import ConfigError
+from ksim.physics import PhysicsModel
 from ksim.render import film
-from ksim.render.film import FilmError, Picture, make_film
+from ksim.render.film import FilmError, Picture, body_to_follow, make_film
 from ksim.render.playback import record
 from ksim.task.watching import deterministic_policy
 from ksim.training.run import load_train_state
+from tests.physics.small_worlds import ARM_AND_CUBE, BALL_AND_ROBOT
 from tests.small_cartpole import small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
@@ -29,6 +31,27 @@ MODEL = """
   </worldbody>
 </mujoco>
 """
+
+
+HOPPER = """
+<mujoco>
+  <worldbody>
+    <body name="rail" pos="0 0 1">
+      <joint type="slide" axis="0 0 1" range="-1 1"/>
+      <geom size=".1"/>
+      <body name="torso"><joint type="slide" axis="1 0 0"/><geom size=".2"/></body>
+    </body>
+  </worldbody>
+</mujoco>
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "body_id"), [(BALL_AND_ROBOT, 3), (ARM_AND_CUBE, None), (HOPPER, 2)]
+)
+def test_the_camera_follows_what_roams(text, body_id):
+    model = PhysicsModel.create(mujoco.MjModel.from_xml_string(text), 0.005, 0.02)
+    assert body_to_follow(model) == body_id
 
 
 def can_draw(backend):
@@ -70,7 +93,7 @@ def center_of(image, channel):
 @pytest.mark.parametrize(("name", "plugin"), [("film.mp4", "pyav"), ("film.gif", "pillow")])
 def test_a_film_follows_the_robot(headless, tmp_path, name, plugin):
     model, qpos = moving_ball(20)
-    picture = Picture(width=96, height=64, frames_per_second=25)
+    picture = Picture(width=96, height=64, frames_per_second=25, body_id=1)
     # 20 poses, 20 ms apart: at 25 frames a second every other one.
     assert make_film(model, qpos, 0.02, picture, tmp_path / "new" / name) == headless
     images = imageio.imread(tmp_path / "new" / name, plugin=plugin)

@@ -5,13 +5,25 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
+import mujoco
 import pytest
 
 import ksim
+from examples.cartpole import CartPoleTask
 from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
 from ksim.envs import ContinuousActions
 from tests.small_cartpole import small_config, small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
+
+SUCKER = """
+<mujoco>
+  <worldbody>
+    <body name="cup"><joint name="hinge"/><geom name="cup" size="0.1"/></body>
+  </worldbody>
+  <actuator><adhesion body="cup" ctrlrange="0 1"/><motor joint="hinge" ctrlrange="-1 1"/></actuator>
+</mujoco>
+"""
 
 
 def small_mujoco_task(**hooks):
@@ -23,6 +35,28 @@ def small_mujoco_task(**hooks):
 def test_wrong_options_fail_when_the_task_is_made():
     with pytest.raises(ksim.ConfigError, match="num_envs=0: must be at least 1"):
         small_task(num_envs=0)
+
+
+@pytest.mark.parametrize(
+    ("task", "config", "message"),
+    [
+        (
+            SmallMujocoTask,
+            SmallMujocoConfig,
+            r"got the class SmallMujocoConfig.*Write SmallMujocoTask\(SmallMujocoConfig\(\)\)",
+        ),
+        (SmallMujocoTask, {"num_envs": 8}, "got a dict, and a config that derives from Distrib"),
+        (SmallMujocoTask, ksim.PPOConfig(), r"got a PPOConfig.*from DistributedPPOConfig is"),
+        (HumanoidWalkingTask, ksim.RLConfig(), r"got a RLConfig.*from PPOConfig is needed"),
+    ],
+)
+def test_a_config_of_another_task(task, config, message, monkeypatch):
+    # As in a user's program: jaxtyping would say it in its own words.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(TypeError, match=message):
+        task(config)
+    with pytest.raises(TypeError, match=message):
+        task.launch(config, ())
 
 
 def test_terms_by_name_or_as_a_list():
@@ -100,11 +134,46 @@ def test_native_data_holds_what_the_terms_read():
         ({"get_rewards": lambda model: []}, ValueError, r"get_rewards\(\) gave no rewards"),
         ({"get_observations": lambda model: {}}, ValueError, "gave no observations"),
         ({"get_actuators": lambda model: []}, ValueError, "gave no actuators"),
+        (
+            {"get_rewards": lambda model: None},
+            TypeError,
+            r"get_rewards returned None, and a dictionary or a list of Reward terms is needed",
+        ),
+        ({"get_resets": lambda model: "stand"}, TypeError, "get_resets returned a str"),
     ],
 )
 def test_hooks_that_do_not_fit(hooks, error, message):
     with pytest.raises(error, match=message):
         small_mujoco_task(**hooks).build()
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        (None, TypeError, r"OtherTask.get_mujoco_model returned None, and a mujoco.MjModel is"),
+        ("robot.xml", TypeError, r"returned a str.*Write `return ksim.load_mjcf"),
+        (mujoco.MjSpec(), TypeError, r"returned a MjSpec.*`return spec.compile\(\)`"),
+        (
+            mujoco.MjModel.from_xml_string(SUCKER),
+            ValueError,
+            r"MJX cannot step this model: .*mjTRN_BODY.*Write engine=mujoco",
+        ),
+    ],
+)
+def test_models_that_do_not_fit(model, error, message):
+    methods = {"get_mujoco_model": lambda self: model}
+    task = type("OtherTask", (SmallMujocoTask,), methods)
+    with pytest.raises(error, match=message):
+        task(SmallMujocoConfig(num_devices=1, engine="mjx")).build()
+
+
+def test_a_time_step_other_than_the_models_is_said():
+    """The pendulum's own is 0.005 s."""
+    for dt in (0.005, 0.01):
+        config = SmallMujocoConfig(dt=dt, num_devices=1)
+        notes = SmallMujocoTask(config).build().notes
+        assert ("dt" in notes) == (dt == 0.01)
+    assert notes["dt"] == "the model's own time step would be 0.005 s."
 
 
 @pytest.mark.parametrize("hook", ["get_mujoco_model", "get_observations", "get_rewards"])
@@ -115,6 +184,39 @@ def test_a_hook_that_is_missing_is_named(hook):
     setattr(Incomplete, hook, getattr(ksim.PPOTask, hook))
     with pytest.raises(NotImplementedError, match=f"Incomplete must override {hook}"):
         Incomplete(SmallMujocoConfig(num_devices=1)).build()
+
+
+class WrongReward(ksim.CartPole):
+    def step(self, state, action, key):
+        state, timestep = super().step(state, action, key)
+        return state, timestep.replace(reward=jnp.ones(2))
+
+
+class WrongActions(ksim.CartPole):
+    action_space = 2
+
+
+class NoTime(ksim.CartPole):
+    ctrl_dt = 0.0
+
+
+@pytest.mark.parametrize(
+    ("environment", "error", "message"),
+    [
+        (None, TypeError, "returned a NoneType. Derive from ksim.Environment"),
+        (NoTime, TypeError, r"returned the class NoTime. Give an object of it: NoTime\(\)"),
+        (ksim.envs.AutoResetWrapper(WrongReward()), TypeError, "WrongReward breaks the rule"),
+        (WrongActions(), TypeError, r"WrongActions .* action_space is 2. Instead, return Contin"),
+        (WrongReward(), TypeError, r"WrongReward .* reward is float32\[2\]. Instead, give"),
+        (NoTime(), ValueError, r"NoTime .* ctrl_dt is 0.0. Instead, write ctrl_dt = 0.02"),
+    ],
+)
+def test_worlds_that_break_the_contract(environment, error, message, monkeypatch):
+    # As in a user's program: jaxtyping would say it in its own words.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    methods = {"get_environment": lambda self: environment}
+    with pytest.raises(error, match=message):
+        type("OtherTask", (CartPoleTask,), methods)(small_config()).build()
 
 
 def test_a_program_is_what_the_options_say():

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim.terms import PositionActuators, TorqueActuators
+from ksim.terms import ModelActuators, PositionActuators, TorqueActuators
 
 JOINTS = ("left_hip", "left_knee", "right_hip", "right_knee")
 
@@ -67,6 +67,55 @@ def test_a_joint_limit_of_actuator_forces_narrows_the_torque_range(make_model):
     assert actuators.torque_ranges == ((-20.0, 60.0),)
 
 
+@pytest.mark.parametrize("gear", [5.0, -5.0])
+def test_gains_and_limits_are_those_of_the_joint_whatever_the_gear(gear, make_model):
+    motor = '<motor name="left_hip" joint="left_hip" ctrlrange="-80 80"/>'
+    model = make_model({motor: motor.replace("-80 80", f'-4 6" gear="{gear}')})
+    torques = TorqueActuators.create(model, ["left_hip"])
+    # 5 * (-4, 6); with a negative gear the other way round
+    assert torques.torque_ranges == (((-20.0, 30.0) if gear > 0 else (-30.0, 20.0)),)
+    assert torques.action_scale == (30.0,)
+    servo = PositionActuators.create(model, ["left_hip"], kp=50.0, kd=2.0)
+    for actuators, ctrl, torque in (
+        (torques, 7.0, 7.0),
+        (torques, 50.0, torques.torque_ranges[0][1]),
+        # 50 * (0.5 - 0.1) - 2 * 0.5 = 19; 50 * (-1.5 - 0.1) - 1 = -81
+        (servo, 0.5, 19.0),
+        (servo, -1.5, torques.torque_ranges[0][0]),
+    ):
+        actuators.configure(model.mj_model)
+        data = mujoco.MjData(model.mj_model)
+        data.qpos[8], data.qvel[7], data.ctrl[0] = 0.1, 0.5, ctrl
+        mujoco.mj_forward(model.mj_model, data)
+        assert data.qfrc_actuator[7] == pytest.approx(torque)
+
+
+def test_model_actuators_map_the_action_to_the_ranges_of_the_controls(make_model, make_physics):
+    knee = '<motor name="left_knee" joint="left_knee" forcerange="-60 60"/>'
+    lagging = '<position name="lag" joint="left_knee" kp="9" timeconst="0.1" ctrlrange="-1 0.5"/>'
+    model = make_model({knee: lagging})
+    gains = model.mj_model.actuator_gainprm.copy()
+    actuators = ModelActuators.create(model, ("lag", "left_hip"))
+    assert actuators.ctrl_ids == (1, 0)
+    actuators.configure(model.mj_model)
+    np.testing.assert_array_equal(model.mj_model.actuator_gainprm, gains)
+    # The middle of -1 and 0.5 is -0.25, half the width 0.75.
+    for action, expected in (([0, 0], [-0.25, 0]), ([1, -0.5], [0.5, -40]), ([-9, 9], [-1, 80])):
+        found = controls(actuators, np.float32(action), make_physics())
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+    with pytest.raises(
+        ValueError, match=r'"right_knee"\): its control has no range.*ctrlrange="-1'
+    ):
+        ModelActuators.create(model)
+
+
+def test_a_muscle_is_excited_from_0_to_1(make_model):
+    knee = '<motor name="left_knee" joint="left_knee" forcerange="-60 60"/>'
+    model = make_model({knee: '<muscle name="muscle" joint="left_knee" lengthrange="0.1 1"/>'})
+    actuators = ModelActuators.create(model, ("muscle",))
+    assert (actuators.lower, actuators.upper) == ((0.0,), (1.0,))
+
+
 def test_torque_is_the_clipped_action_times_the_limit(model, make_physics):
     actuators = TorqueActuators.create(model)
     np.testing.assert_allclose(
@@ -103,7 +152,7 @@ def test_unknown_and_unactuated_joints(family, model):
 def test_unsuitable_actuators(make_model):
     knee = '<motor name="left_knee" joint="left_knee" forcerange="-60 60"/>'
     cases = {
-        knee.replace("/>", ' gear="5"/>'): "gear 5",
+        knee.replace("/>", ' gear="0"/>'): "gear 0",
         knee + '<motor name="again" joint="left_knee"/>': r"2 actuators \(left_knee, again\)",
         knee.replace("<motor", '<general dyntype="filter" dynprm="0.1"'): "activation state",
         knee.replace(' forcerange="-60 60"', ""): "states no torque limit.*torque_limit=100",
@@ -111,6 +160,15 @@ def test_unsuitable_actuators(make_model):
     for text, message in cases.items():
         with pytest.raises(ValueError, match=message):
             PositionActuators.create(make_model({knee: text}), kp=1.0, kd=0.0)
+    so3 = '<body name="eye" pos="0 0 3"><joint name="eye" type="ball"/><geom size="0.1"/></body>'
+    several = make_model(
+        {
+            '<body name="torso" pos="0 0 1">': so3 + '<body name="torso" pos="0 0 1">',
+            knee: '<orientation joint="eye" kp="1"/>' + knee,
+        }
+    )
+    with pytest.raises(ValueError, match=r"more or less than one control.*ModelActuators.create"):
+        TorqueActuators.create(several)
     unlimited = make_model({knee: knee.replace(' forcerange="-60 60"', "")})
     with pytest.raises(ValueError, match=r"states no torque limit.*action_scale=100"):
         TorqueActuators.create(unlimited)

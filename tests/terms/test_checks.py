@@ -2,6 +2,7 @@
 
 import math
 
+import jaxtyping
 import pytest
 
 from ksim.terms import (
@@ -52,3 +53,19 @@ def test_range(value):
 def test_range_with_a_lowest_end():
     with pytest.raises(ValueError, match="with lower <= upper and lower >= 0"):
         LinearVelocityCommand(ctrl_dt=0.02, interval_range=(-1.0, 1.0))
+
+
+@pytest.mark.parametrize("value", ["0.5", None, (0.5,)])
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (BadVelocityTermination, "max_velocity"),
+        (GaussianNoise, "std"),
+        (ConstantCurriculum, "level"),
+    ],
+)
+def test_what_is_no_number(make, field, value, monkeypatch):
+    # As in a user's program: jaxtyping would say it in its own words.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(TypeError, match=f"{field} must be a number. Write {field}="):
+        make(value)

@@ -1,5 +1,6 @@
 """Numbers for joints by name, pattern and keyframe."""
 
+import jaxtyping
 import pytest
 
 from ksim.terms.joint_values import resolve_joint_values, resolve_pose
@@ -40,3 +41,10 @@ def test_unknown_poses(model):
         resolve_pose(model, joints, "stan", "Term")
     with pytest.raises(KeyError, match=r"Term\(default_positions=.*hip_left"):
         resolve_pose(model, joints, {"hip_left": 0.3}, "Term")
+
+
+@pytest.mark.parametrize("values", ["high", [1.0, 2.0]])
+def test_numbers_for_joints_have_names(values, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(TypeError, match=r"Servo\(kp=.*one number for all joints, or numbers by"):
+        resolve_joint_values(values, ("left_knee", "right_knee"), "Servo", "kp")

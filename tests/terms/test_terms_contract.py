@@ -23,6 +23,12 @@ TERMS = {
         lambda model: terms.PositionActuators.create(model, kp=50.0, kd=2.0),
         (-1.5, 1.0),
     ),
+    "ModelActuators": (
+        lambda model: terms.ModelActuators(
+            control_ids=(0, 1, 2, 3), lower=(-80.0,) * 4, upper=(60.0,) * 4
+        ),
+        (-80.0, 60.0),
+    ),
     "TorqueActuators": (terms.TorqueActuators.create, (-80.0, 80.0)),
     "LinearVelocityCommand": (
         lambda model: terms.LinearVelocityCommand.create(model, interval_range=(0.02, 0.04)),

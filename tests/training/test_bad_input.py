@@ -179,7 +179,7 @@ def trained(tmp_path_factory):
                 mode,
                 "network=gru",
                 "found no such leaf",
-                "the task, the kind of network or the optimizer differs",
+                "the task, its engine, the kind of network or the optimizer differs",
             )
             for mode in ("train", "evaluate")
         ),

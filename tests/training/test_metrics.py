@@ -66,3 +66,20 @@ def test_replicas_that_differ_end_the_run():
     check_update_metrics({"device/is_identical": 1.0}, 7)
     with pytest.raises(RuntimeError, match="Iteration 7: the devices do not hold the same"):
         check_update_metrics({"device/is_identical": 0.0}, 7)
+
+
+@pytest.mark.parametrize(
+    ("broken", "acted", "advice"),
+    [
+        ({"loss/total": np.nan}, {}, "Often helps: a lower learning_rate"),
+        (
+            {"loss/total": np.nan, "value/mean": 1.0},
+            {"reward/total": np.inf, "reward/speed": np.inf, "reward/alive": 1.0},
+            "in the world itself: reward/total, reward/speed. Look there for divisions by 0",
+        ),
+        ({"value/mean": np.nan}, {"reward/total": 1.0}, "look at the observations"),
+    ],
+)
+def test_a_broken_update_says_where_to_look(broken, acted, advice):
+    with pytest.raises(FloatingPointError, match=advice):
+        check_update_metrics(broken, 7, acted)

@@ -68,7 +68,7 @@ def test_names_expected_and_found_of_each_bad_leaf():
     assert "b: expected int32[], found float32[]" in text
     assert "c: expected bool[], found no such leaf" in text
     assert "d: expected no such leaf, found bool[]" in text
-    assert "the task, the kind of network or the optimizer differs" in text
+    assert "the task, its engine, the kind of network or the optimizer differs" in text
     assert "config.yaml" in text
 
 

@@ -127,11 +127,13 @@ class ProjectedGravityObservation(NoisyObservation):
 class ActuatorForceObservation(NoisyObservation):
     """Forces of actuators in the last substep: `[actuators]`, N m (N); zero after a reset.
 
+    They are what MuJoCo calls so: a gear multiplies them before they reach the joint.
+
     Attributes:
-      actuator_ids: the actuators.
+      force_ids: the places of the actuators' forces.
     """
 
-    actuator_ids: tuple[int, ...]
+    force_ids: tuple[int, ...]
 
     @classmethod
     def create(
@@ -151,12 +153,15 @@ class ActuatorForceObservation(NoisyObservation):
         Raises:
           KeyError: if there is no such actuator.
         """
+        mj_model = model.mj_model
         if actuators is None:
-            actuator_ids = tuple(range(model.mj_model.nu))
-        else:
-            actuator_ids = find_all(model, "actuator", actuators, cls.__name__)
-        return cls(actuator_ids=actuator_ids, noise=noise)
+            return cls(force_ids=tuple(range(mj_model.nout)), noise=noise)
+        force_ids: list[int] = []
+        for actuator_id in find_all(model, "actuator", actuators, cls.__name__):
+            start = int(mj_model.actuator_outadr[actuator_id])
+            force_ids += range(start, start + int(mj_model.actuator_outnum[actuator_id]))
+        return cls(force_ids=tuple(force_ids), noise=noise)
 
     def observe(self, state: StepState) -> Float[Array, "actuators"]:
         """Returns the forces."""
-        return state.physics.actuator_force[np.array(self.actuator_ids)]
+        return state.physics.actuator_force[np.array(self.force_ids, dtype=int)]

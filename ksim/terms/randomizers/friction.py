@@ -75,7 +75,7 @@ class FrictionRandomizer(Randomizer):
         """Returns `geom_friction` (`[ngeom, 3]`) and `pair_friction` (`[npair, 5]`)."""
         (factor,) = draw_factors(key, 1, self.scale_range)
         geom_friction = jnp.asarray(model["geom_friction"])
-        geom_friction = geom_friction.at[np.array(self.geom_ids), 0].multiply(factor)
+        geom_friction = geom_friction.at[np.array(self.geom_ids, dtype=int), 0].multiply(factor)
         if not self.pair_ids:
             return {"geom_friction": geom_friction}, carry
         # The first two of a pair's five coefficients are for sliding, one for each direction.

@@ -23,4 +23,4 @@ def scale_rows(values: Array, rows: tuple[int, ...], factors: Float[Array, "rows
       factors: `[rows]` one for each.
     """
     shape = factors.shape + (1,) * (values.ndim - 1)
-    return jnp.asarray(values).at[np.array(rows)].multiply(factors.reshape(shape))
+    return jnp.asarray(values).at[np.array(rows, dtype=int)].multiply(factors.reshape(shape))

@@ -14,7 +14,8 @@ from ksim.terms.term import Carry
 class KeyframeReset(Reset):
     """Puts the robot into a keyframe's pose; to be written before resets that change it.
 
-    The pose replaces the one it finds. Velocities are added, so that none is lost.
+    The pose replaces the one it finds. Velocities are added, so that none is lost. The keyframe's
+    activations, controls and mocap poses do not count: activations begin at 0.
 
     Attributes:
       qpos: the keyframe's generalized positions.

@@ -1,0 +1,66 @@
+"""All terms of a task, and whether they get along."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from ksim.terms import (
+    Actuators,
+    Command,
+    Event,
+    Observation,
+    Randomizer,
+    Reset,
+    Reward,
+    Term,
+    Termination,
+)
+
+DIVERGED = "diverged"
+"""The name by which simulations that are not finite any more are counted."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MujocoTerms:
+    """The terms of a task, by name."""
+
+    actuators: Mapping[str, Actuators]
+    observations: Mapping[str, Observation]
+    rewards: Mapping[str, Reward]
+    terminations: Mapping[str, Termination]
+    commands: Mapping[str, Command] = dataclasses.field(default_factory=dict)
+    resets: Mapping[str, Reset] = dataclasses.field(default_factory=dict)
+    events: Mapping[str, Event] = dataclasses.field(default_factory=dict)
+    randomizers: Mapping[str, Randomizer] = dataclasses.field(default_factory=dict)
+
+    def families(self) -> dict[str, Mapping[str, Term]]:
+        """Returns every family of terms by its name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+def check_terms(terms: MujocoTerms, num_controls: int) -> None:
+    """Raises ValueError if a family that must not be empty is, or terms are in each other's way."""
+    if not terms.observations:
+        raise ValueError("get_observations() gave no observations: give at least one.")
+    if not terms.rewards:
+        raise ValueError("get_rewards() gave no rewards: give at least one.")
+    if not any(term.action_size for term in terms.actuators.values()):
+        raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
+    if DIVERGED in terms.terminations:
+        raise ValueError(
+            f'A termination cannot be called "{DIVERGED}": simulations that are not finite any'
+            f' more are counted by this name. Write "{DIVERGED}_pose", for instance.'
+        )
+    driven_by: dict[int, str] = {}
+    for name, term in terms.actuators.items():
+        for ctrl_id in term.ctrl_ids:
+            if not 0 <= ctrl_id < num_controls:
+                raise ValueError(
+                    f'The actuators "{name}" drive control {ctrl_id}, and the model has'
+                    f" {num_controls}. Write ctrl_ids from 0 to {num_controls - 1}."
+                )
+            if ctrl_id in driven_by:
+                raise ValueError(
+                    f'The actuators "{driven_by[ctrl_id]}" and "{name}" both drive control'
+                    f" {ctrl_id}. Give each the names of joints of its own."
+                )
+            driven_by[ctrl_id] = name

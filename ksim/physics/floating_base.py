@@ -1,0 +1,115 @@
+"""Free joints, where they stand in `qpos` and `qvel`, and which one is the robot's."""
+
+import dataclasses
+
+import mujoco
+import numpy as np
+from jaxtyping import Array, Float
+
+from ksim.physics.data import PhysicsData
+
+
+@dataclasses.dataclass(frozen=True)
+class FreeJoint:
+    """The free joint of a floating base: 7 numbers in `qpos`, 6 in `qvel`.
+
+    Attributes:
+      body_id: the body that floats.
+      qpos_start: index of its position in `qpos`, followed by its quaternion.
+      qvel_start: index of its linear velocity in `qvel`, followed by its angular velocity.
+    """
+
+    body_id: int
+    qpos_start: int
+    qvel_start: int
+
+    @property
+    def position_slice(self) -> slice:
+        """The 3 position numbers within `qpos`."""
+        return slice(self.qpos_start, self.qpos_start + 3)
+
+    @property
+    def orientation_slice(self) -> slice:
+        """The 4 quaternion numbers within `qpos`."""
+        return slice(self.qpos_start + 3, self.qpos_start + 7)
+
+    @property
+    def linear_slice(self) -> slice:
+        """The 3 linear velocities within `qvel`."""
+        return slice(self.qvel_start, self.qvel_start + 3)
+
+    @property
+    def angular_slice(self) -> slice:
+        """The 3 angular velocities within `qvel`."""
+        return slice(self.qvel_start + 3, self.qvel_start + 6)
+
+    def position(self, data: PhysicsData) -> Float[Array, "3"]:
+        """Position in the world, metres."""
+        return data.qpos[self.position_slice]
+
+    def orientation(self, data: PhysicsData) -> Float[Array, "4"]:
+        """Orientation in the world, unit quaternion `(w, x, y, z)`."""
+        return data.qpos[self.orientation_slice]
+
+    def linear_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
+        """Linear velocity in the *world's* frame, m/s."""
+        return data.qvel[self.linear_slice]
+
+    def angular_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
+        """Angular velocity in the *body's* frame, rad/s."""
+        return data.qvel[self.angular_slice]
+
+
+def find_floating(mj_model: mujoco.MjModel) -> dict[int, FreeJoint]:
+    """Returns the free joints of a model by the id of the body that floats, in their order."""
+    (joint_ids,) = np.nonzero(mj_model.jnt_type == int(mujoco.mjtJoint.mjJNT_FREE))
+    floating = {}
+    for joint_id in joint_ids:
+        body_id = int(mj_model.jnt_bodyid[joint_id])
+        qpos_start = int(mj_model.jnt_qposadr[joint_id])
+        floating[body_id] = FreeJoint(body_id, qpos_start, int(mj_model.jnt_dofadr[joint_id]))
+    return floating
+
+
+def find_base(mj_model: mujoco.MjModel) -> FreeJoint | None:
+    """Returns the free joint of the first floating body that an actuator moves, if there is one.
+
+    In a model without actuators it is the first floating body.
+    """
+    moved = {int(mj_model.body_rootid[body_id]) for body_id in _moved_bodies(mj_model)}
+    for body_id, joint in find_floating(mj_model).items():
+        if not mj_model.nu or body_id in moved:
+            return joint
+    return None
+
+
+def _moved_bodies(mj_model: mujoco.MjModel) -> list[int]:
+    """Returns the bodies that actuators move: of their joints, tendons, sites and bodies."""
+    transmissions = mujoco.mjtTrn
+    bodies: list[int] = []
+    for number, target in zip(
+        mj_model.actuator_trntype, mj_model.actuator_trnid[:, 0], strict=True
+    ):
+        kind = transmissions(number)
+        if kind in (transmissions.mjTRN_JOINT, transmissions.mjTRN_JOINTINPARENT):
+            bodies.append(int(mj_model.jnt_bodyid[target]))
+        elif kind in (transmissions.mjTRN_SITE, transmissions.mjTRN_SLIDERCRANK):
+            bodies.append(int(mj_model.site_bodyid[target]))
+        elif kind == transmissions.mjTRN_BODY:
+            bodies.append(int(target))
+        elif kind == transmissions.mjTRN_TENDON:
+            bodies += _bodies_of_tendon(mj_model, int(target))
+    return bodies
+
+
+def _bodies_of_tendon(mj_model: mujoco.MjModel, tendon_id: int) -> list[int]:
+    """Returns the bodies that a tendon is fixed to, by joints or by sites."""
+    start = mj_model.tendon_adr[tendon_id]
+    bodies: list[int] = []
+    for wrap_id in range(start, start + mj_model.tendon_num[tendon_id]):
+        kind, target = mujoco.mjtWrap(mj_model.wrap_type[wrap_id]), mj_model.wrap_objid[wrap_id]
+        if kind == mujoco.mjtWrap.mjWRAP_JOINT:
+            bodies.append(int(mj_model.jnt_bodyid[target]))
+        elif kind == mujoco.mjtWrap.mjWRAP_SITE:
+            bodies.append(int(mj_model.site_bodyid[target]))
+    return bodies
