@@ -70,7 +70,7 @@ ACTOR_OBSERVATIONS = (
 class HumanoidWalkingConfig(ksim.PPOConfig):
     """Walking."""
 
-    max_steps: int | None = 2500
+    max_steps: int | None = 4000
     num_envs: int = 128
     batch_size: int = 64
     rollout_length_seconds: float = 0.4
