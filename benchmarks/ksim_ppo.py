@@ -107,7 +107,7 @@ def bytes_per_environment(program: Any) -> int:
     """Returns the bytes of one environment's state between two steps."""
     import jax
 
-    shapes = jax.eval_shape(lambda: program.new_environments(0))
+    shapes = program.environment_shapes
     total = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
     return total // program.num_envs
 

@@ -12,6 +12,7 @@ from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 @pytest.fixture
 def told(monkeypatch):
     """The options of every compilation; nothing is compiled otherwise than without them."""
+    jax.devices()  # JAX starts with the devices of all tests, before XLA_FLAGS are changed
     options = []
     compile_as_before = jax.stages.Lowered.compile
 
@@ -35,7 +36,8 @@ def test_rollouts_of_native_physics_are_compiled_quickly(told, monkeypatch):
         "xla_cpu_use_xnnpack": False,
         "xla_backend_optimization_level": 1,
     }
-    assert sorted(told, key=str) == sorted([rollout, None], key=str)
+    assert rollout in told
+    assert told.count(None) == len(told) - 1  # the update, and what makes the first state
 
 
 def test_xla_flags_have_the_last_word(told, monkeypatch):
@@ -51,9 +53,12 @@ def test_other_environments_are_compiled_as_well_as_can_be(told, monkeypatch):
 
 
 def test_what_fails_in_the_other_thread_is_raised(monkeypatch):
+    compile_as_before = jax.stages.Lowered.compile
+
     def fail(self, compiler_options=None):
         if compiler_options:  # the rollout's
             raise RuntimeError("no memory left")
+        return compile_as_before(self)
 
     monkeypatch.setattr(jax.stages.Lowered, "compile", fail)
     with pytest.raises(RuntimeError, match="no memory left"):

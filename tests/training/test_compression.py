@@ -1,6 +1,5 @@
 """Runs whose gradients travel in a smaller type."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -60,7 +59,7 @@ def test_the_bytes_of_an_update_are_those_of_the_compiled_program():
     sizes = sorted(size for _, dtype, size in found if dtype == "s8")
     assert sizes == [8 * BLOCK] * 4  # 2 networks with 2 layers of a kernel and a bias
     once = 2 * 3 / 4 * 8 * (BLOCK + 4)
-    learner = jax.eval_shape(lambda: program.initial_train_state(0)).learner
+    learner = program.train_state_shapes.learner
     # 4 updates in an iteration, of which the last sends twice.
     assert program.algorithm.traffic(learner).bytes_per_update(4) == once * 5 / 4
 
