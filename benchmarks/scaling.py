@@ -22,7 +22,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
 TABLE = ROOT / "docs" / "performance.md"
 TASK = "examples.walking_distributed"
 NUM_ENVS = 512
-ITERATIONS = {"mjx": 10, "mujoco": 24}
+ITERATIONS = {"mjx": 8, "mujoco": 24}
 # Devices of a process, processes.
 LAYOUTS = {
     "1 device": (1, 1),
