@@ -30,7 +30,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 train: install  ## Train the humanoid; options in ARGS, as in `make train ARGS="max_steps=1000"`.
 	$(BIN)/python -m examples.walking_distributed $(NUM_DEVICES) $(MAX_STEPS) $(ARGS)
 
-walk: install  ## Train the humanoid until it walks, examine it, film it: about 20 minutes on 2 cores.
+walk: install  ## Train the humanoid until it walks, examine it, film it: a quarter of an hour on 2 cores.
 	$(BIN)/python -m examples.walk $(NUM_DEVICES) $(ARGS)
 
 test: install  ## Pass the tests, but for the slow ones.
