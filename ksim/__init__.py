@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 # Read when jaxlib is imported. On some processors jaxlib 0.9 logs, for every program from the
-# compilation cache, 3 kB of errors about features that no instruction depends on. What is fatal
+# compilation cache, errors of 2 kB about features that no instruction depends on. What is fatal
 # is still logged, and what fails raises an exception.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

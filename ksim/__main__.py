@@ -34,10 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _launch(arguments: Sequence[str]) -> int:
-    from ksim.launch.command import parse_launch
-    from ksim.launch.restarts import launch
+    from ksim.launch.__main__ import main as launch
 
-    return launch(parse_launch(arguments))
+    return launch(arguments)
 
 
 def _plan(arguments: Sequence[str]) -> int:

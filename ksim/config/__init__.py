@@ -1,5 +1,6 @@
 """Structured configs: options with units and bounds, overrides, help, and YAML files."""
 
+from ksim.config.argument_parser import ArgumentParser
 from ksim.config.automatic import AUTO, Automatic
 from ksim.config.command_line import parse_command_line
 from ksim.config.config import Config
@@ -10,6 +11,7 @@ from ksim.config.yaml_file import load_config, save_config
 
 __all__ = [
     "AUTO",
+    "ArgumentParser",
     "Automatic",
     "Config",
     "ConfigError",

@@ -1,16 +1,17 @@
 """The command `python -m ksim.launch`."""
 
 import sys
+from collections.abc import Sequence
 
 from ksim.config import ConfigError
 from ksim.launch.command import parse_launch
 from ksim.launch.restarts import launch
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Launches what the command line says; returns the exit status."""
     try:
-        return launch(parse_launch(sys.argv[1:]))
+        return launch(parse_launch(sys.argv[1:] if arguments is None else arguments))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,12 +2,10 @@
 
 import argparse
 import importlib.util
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NoReturn
 
-from ksim.config import ConfigError
+from ksim.config import ArgumentParser, ConfigError
 
 _DESCRIPTION = """\
 Starts a task in several processes of this machine. Every line that they print is shown with the
@@ -51,7 +49,8 @@ def parse_launch(arguments: Sequence[str]) -> LaunchPlan:
       ConfigError: if something is missing or cannot be.
       SystemExit: with status 0, after `--help`.
     """
-    parser = _Parser(
+    parser = ArgumentParser(
+        example="python -m ksim.launch --num-processes 2 examples.cartpole max_steps=10",
         prog="python -m ksim.launch",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -104,11 +103,3 @@ def _check_module(name: str) -> None:
         raise ConfigError(
             f"{name}: there is no such module here.{hint or ' Is it spelt as after python -m?'}"
         )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports errors as ksim does."""
-
-    def error(self, message: str) -> NoReturn:
-        example = "python -m ksim.launch --num-processes 2 examples.cartpole max_steps=10"
-        raise ConfigError(f"{textwrap.shorten(message, 200)}. Write, for example: {example}")

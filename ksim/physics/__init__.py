@@ -40,7 +40,7 @@ __all__ = [
     "num_host_cores",
 ]
 
-# Loaded when they are first used: to import MJX takes as long as to import JAX.
+# Loaded when they are first used: native physics need not wait for the import of MJX.
 _OF_MJX = {
     "MjxEngine": "mjx_engine",
     "StepwiseMjx": "warp_functions",

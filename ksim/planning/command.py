@@ -1,12 +1,11 @@
 """The command `ksim plan`."""
 
 import argparse
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from ksim.config import ConfigError
+from ksim.config import ArgumentParser, ConfigError
 from ksim.config.concerns import COMPRESSIONS, SCALINGS
 
 if TYPE_CHECKING:
@@ -35,13 +34,7 @@ def run_plan(arguments: Sequence[str]) -> None:
       SystemExit: with status 0, after `--help`.
     """
     options = _parser().parse_args(arguments)
-    for name in (
-        "latency_us",
-        "bandwidth_gb",
-        "device_speed",
-        "envs_per_device",
-        "grad_sync_period",
-    ):
+    for name in _POSITIVE:
         _check_positive(name, getattr(options, name))
     for count in options.devices:
         _check_positive("devices", count)
@@ -75,7 +68,8 @@ def run_plan(arguments: Sequence[str]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = ArgumentParser(
+        example="ksim plan runs/walking/run_000 --devices 8 64",
         prog="ksim plan",
         description=_DESCRIPTION,
         epilog=_EPILOG,
@@ -146,13 +140,3 @@ def _network(options: argparse.Namespace, model: "CostModel") -> "Network":
 def _check_positive(name: str, value: float | None) -> None:
     if value is not None and value <= 0:
         raise ConfigError(f"--{name.replace('_', '-')} {value}: write a number above 0.")
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports errors as ksim does."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(
-            f"{textwrap.shorten(message, 200)}. Write, for example:"
-            " ksim plan runs/walking/run_000 --devices 8 64"
-        )
