@@ -86,8 +86,8 @@ class NativeEngine(PhysicsEngine):
     def compiler_options(self) -> Mapping[str, Any]:
         """See `PhysicsEngine.compiler_options`.
 
-        What is left to XLA takes a fifth of a rollout's time. Optimised less, it is compiled in
-        three quarters of the time, and runs as fast.
+        Most of a rollout is MuJoCo's work. Optimised less, the humanoid's was compiled with three
+        quarters of the processor time, and ran as fast (medians of 30 within 1%).
         """
         return {"xla_backend_optimization_level": 1}
 
