@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 
+from ksim.parallel.threefry import unroll_threefry
 from ksim.training.program import CompiledProgram
 from ksim.training.status import RunStatus
 
@@ -128,6 +129,7 @@ def _trace_rollout(
         gather = program.gather.lower(train_state.learner.model)
         whole = gather.out_info
         train_state = with_model(train_state, lambda _: whole)
+    unroll_threefry()
     rollout = program.rollout.lower(train_state, env_state, request)
     return _TracedRollout(gather, rollout, program.rollout_options)
 
@@ -135,8 +137,6 @@ def _trace_rollout(
 def _on_a_cpu(options: Mapping[str, Any]) -> dict[str, Any] | None:
     """Returns what XLA is told of the rollout on a CPU; `None` elsewhere.
 
-    Physics is a thousand small operations: handed to YNNPACK and XNNPACK one by one they took a
-    fifth longer (jax 0.12, 2 devices). The update is a few large products, for which both pay.
     What stands in `XLA_FLAGS` is left as it is.
 
     Args:
@@ -144,7 +144,5 @@ def _on_a_cpu(options: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if jax.default_backend() != "cpu":
         return None
-    all_options = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_use_xnnpack": False}
-    all_options |= options
     flags = os.environ.get("XLA_FLAGS", "")
-    return {name: value for name, value in all_options.items() if f"--{name}=" not in flags}
+    return {name: value for name, value in options.items() if f"--{name}=" not in flags}
