@@ -1,5 +1,7 @@
 """Explicit reductions over devices, for use inside a per-device program."""
 
+import itertools
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
@@ -14,7 +16,13 @@ AxisName = str | tuple[str, ...]
 
 
 def mean_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
-    """Averages every array of a pytree over the devices."""
+    """Averages every array of a pytree over the devices.
+
+    Between processes on CPUs (Gloo) each array of a collective is a message of its own, and a
+    network has a dozen arrays: there, all of one type travel as one.
+    """
+    if jax.default_backend() == "cpu" and jax.process_count() > 1:
+        return _joined(lambda x: lax.pmean(x, axis_name), tree)
     return lax.pmean(tree, axis_name)
 
 
@@ -28,9 +36,10 @@ def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
 
     Integers (an optimizer's step count) advance alike on every device and stay as they are.
     """
-    return jax.tree.map(
-        lambda leaf: lax.pmean(leaf, axis_name) if _is_floating(leaf) else leaf, tree
-    )
+    leaves, structure = jax.tree.flatten(tree)
+    floating = [leaf for leaf in leaves if _is_floating(leaf)]
+    means = iter(mean_over_devices(floating, axis_name))
+    return structure.unflatten([next(means) if _is_floating(leaf) else leaf for leaf in leaves])
 
 
 def replica_drift(tree: Any, axis_name: AxisName) -> Float[Array, ""]:
@@ -66,6 +75,20 @@ def are_replicas_identical(tree: Any, axis_name: AxisName) -> Bool[Array, ""]:
     """Returns whether all devices hold the same bits (compared by fingerprint)."""
     fingerprint = replica_fingerprint(tree)
     return lax.pmax(fingerprint, axis_name) == lax.pmin(fingerprint, axis_name)
+
+
+def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:
+    """Applies an elementwise function to all arrays of one type at once."""
+    leaves, structure = jax.tree.flatten(tree)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    results = list(leaves)
+    for dtype in sorted({leaf.dtype for leaf in leaves}, key=str):
+        places = [place for place, leaf in enumerate(leaves) if leaf.dtype == dtype]
+        ends = list(itertools.accumulate(leaves[place].size for place in places))
+        joined = function(jnp.concatenate([leaves[place].ravel() for place in places]))
+        for place, part in zip(places, jnp.split(joined, ends[:-1]), strict=True):
+            results[place] = part.reshape(leaves[place].shape)
+    return structure.unflatten(results)
 
 
 def _is_floating(leaf: Array) -> bool:

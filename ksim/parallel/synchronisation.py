@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
 from ksim.config.concerns import SYNC_MODES
-from ksim.parallel.collectives import AxisName, replica_drift
+from ksim.parallel.collectives import AxisName, mean_over_devices, replica_drift
 from ksim.parallel.compression import Compression
 from ksim.parallel.shards import ParameterShards, are_copies_identical
 
@@ -99,7 +99,7 @@ class Synchronisation:
         """Returns gradients averaged over replicas, or what the replacement makes of them."""
         if self.average_gradients is not None:
             return self.average_gradients(gradients)
-        return lax.pmean(gradients, self.replica_axis_name)
+        return mean_over_devices(gradients, self.replica_axis_name)
 
     def no_errors(self, parameters: Any) -> Any:
         """Returns what compression has taken from gradients before the first; `()` without it."""
