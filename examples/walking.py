@@ -85,6 +85,7 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
     target_kl: float = 0.02
     init_std: float = 1.0
     hidden_sizes: tuple[int, ...] = (256, 256)
+    matmul_precision: str = "auto"
     episode_seconds: float = ksim.option(
         10.0, help="Length after which an episode times out.", unit="s", above=0
     )

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         Model,
         ModelDefinition,
         ModelOutput,
+        rounded_dot_general,
     )
     from ksim.parallel import (
         Partitioner,
@@ -293,6 +294,7 @@ __all__ = [
     "replicate",
     "replicate_on_mesh",
     "replicate_sharding",
+    "rounded_dot_general",
     "set_mesh",
     "shard_pytree",
     "split_key_across_devices",
@@ -324,6 +326,7 @@ _MODULES = {
         "Model",
         "ModelDefinition",
         "ModelOutput",
+        "rounded_dot_general",
     ),
     "ksim.parallel": (
         "Partitioner",

@@ -6,6 +6,7 @@ from ksim.nn.distribution import Categorical, Distribution, Normal, TanhNormal
 from ksim.nn.model import BoundModel, Model, ModelDefinition, ModelOutput, bind, unroll
 from ksim.nn.network import GRU, MLP, Network, activation_function
 from ksim.nn.normalizer import RunningMoments
+from ksim.nn.rounded_product import rounded_dot_general
 
 __all__ = [
     "GRU",
@@ -26,5 +27,6 @@ __all__ = [
     "TanhNormal",
     "activation_function",
     "bind",
+    "rounded_dot_general",
     "unroll",
 ]

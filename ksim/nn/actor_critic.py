@@ -68,6 +68,7 @@ class ActorCritic(ModelDefinition):
         critic_observations: Iterable[str] | None = None,
         init_std: float = 1.0,
         is_std_state_dependent: bool = False,
+        matmul_precision: str = "float32",
     ) -> "ActorCritic":
         """Returns an actor and a critic of the same size.
 
@@ -82,6 +83,7 @@ class ActorCritic(ModelDefinition):
           critic_observations: what the critic sees; all, likewise.
           init_std: standard deviation of normal distributions at the start.
           is_std_state_dependent: whether the actor puts out standard deviations too.
+          matmul_precision: `float32`, or `bfloat16` to round what is multiplied.
 
         Raises:
           ValueError: if an option has none of the values above.
@@ -89,10 +91,16 @@ class ActorCritic(ModelDefinition):
         """
         everything = sorted(observation_shapes)
         head = _head(distribution, action_size, init_std, is_std_state_dependent)
-        sizes = tuple(hidden_sizes)
+        hidden = tuple(hidden_sizes)
+
+        def make(output_size: int, output_scale: float) -> Network:
+            return _network(
+                network, hidden, output_size, activation, output_scale, matmul_precision
+            )
+
         return cls(
-            actor=_network(network, sizes, head.num_outputs, activation, output_scale=0.01),
-            critic=_network(network, sizes, 1, activation, output_scale=1.0),
+            actor=make(head.num_outputs, output_scale=0.01),
+            critic=make(1, output_scale=1.0),
             head=head,
             actor_observations=tuple(
                 everything if actor_observations is None else actor_observations
@@ -196,10 +204,15 @@ def _head(
 
 
 def _network(
-    kind: str, hidden_sizes: tuple[int, ...], output_size: int, activation: str, output_scale: float
+    kind: str,
+    hidden_sizes: tuple[int, ...],
+    output_size: int,
+    activation: str,
+    output_scale: float,
+    matmul_precision: str,
 ) -> Network:
     if kind == "mlp":
-        return MLP(hidden_sizes, output_size, activation, output_scale)
+        return MLP(hidden_sizes, output_size, activation, output_scale, matmul_precision)
     if kind != "gru":
         raise ValueError(_no_choice("network", kind, _NETWORKS))
     if len(set(hidden_sizes)) != 1:
@@ -207,7 +220,7 @@ def _network(
             f'ActorCritic(network="gru", hidden_sizes={hidden_sizes}): the layers of a GRU are all'
             " of one width. Write hidden_sizes=(256, 256) for two layers of 256."
         )
-    return GRU(hidden_sizes[0], len(hidden_sizes), output_size, output_scale)
+    return GRU(hidden_sizes[0], len(hidden_sizes), output_size, output_scale, matmul_precision)
 
 
 def _no_observation(name: str, known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from ksim.config import unknown_name_message
+from ksim.nn.rounded_product import rounded_dot_general
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "elu": jax.nn.elu,
@@ -18,6 +20,11 @@ _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
+}
+
+_DOT_GENERALS: dict[str, Callable[..., Array]] = {
+    "bfloat16": rounded_dot_general,
+    "float32": jax.lax.dot_general,
 }
 
 
@@ -36,7 +43,8 @@ def activation_function(name: str) -> Callable[[Array], Array]:
 class Network(nn.Module, ABC):
     """A Linen module from a vector and a memory to a vector and the next memory.
 
-    Those below start with orthogonal weights and zero biases.
+    Those below start with orthogonal weights and zero biases. Parameters, outputs and gradients
+    are float32 whatever the precision of the matrix products.
     """
 
     @abstractmethod
@@ -59,18 +67,22 @@ class MLP(Network):
       activation: name of the activation function.
       output_scale: gain of the last layer's initial weights: small for an actor, so that its first
         actions are near zero whatever it observes.
+      matmul_precision: `float32`, or `bfloat16` to round what is multiplied, which matrix units
+        do several times as fast.
 
     Raises:
-      ValueError: if a size is not positive or the activation is unknown.
+      ValueError: if a size is not positive, or the activation or the precision is unknown.
     """
 
     hidden_sizes: tuple[int, ...]
     output_size: int
     activation: str = "elu"
     output_scale: float = 1.0
+    matmul_precision: str = "float32"
 
     def __post_init__(self) -> None:
         _check_positive(self, hidden_sizes=self.hidden_sizes, output_size=(self.output_size,))
+        _check_matmul_precision(self.matmul_precision)
         activation_function(self.activation)
         super().__post_init__()
 
@@ -80,9 +92,12 @@ class MLP(Network):
     ) -> tuple[Float[Array, "output_size"], PyTree]:
         """Returns the output, and `carry` as it is."""
         for i, size in enumerate(self.hidden_sizes):
-            x = _dense(size, math.sqrt(2), f"hidden_{i}")(x)
+            x = self._dense(size, math.sqrt(2), f"hidden_{i}")(x)
             x = activation_function(self.activation)(x)
-        return _dense(self.output_size, self.output_scale, "output")(x), carry
+        return self._dense(self.output_size, self.output_scale, "output")(x), carry
+
+    def _dense(self, size: int, scale: float, name: str) -> nn.Dense:
+        return _dense(size, self.matmul_precision, scale, name=name)
 
     def initial_carry(self) -> tuple[()]:
         """Returns `()`."""
@@ -97,9 +112,10 @@ class GRU(Network):
       num_layers: number of recurrent layers, > 0.
       output_size: width of the output, > 0.
       output_scale: gain of the last layer's initial weights, as of an `MLP`.
+      matmul_precision: of matrix products, as of an `MLP`.
 
     Raises:
-      ValueError: if a size is not positive.
+      ValueError: if a size is not positive or the precision is unknown.
 
     Reference:
       Cho et al. 2014, "Learning phrase representations using RNN encoder-decoder",
@@ -110,8 +126,10 @@ class GRU(Network):
     num_layers: int
     output_size: int
     output_scale: float = 1.0
+    matmul_precision: str = "float32"
 
     def __post_init__(self) -> None:
+        _check_matmul_precision(self.matmul_precision)
         _check_positive(
             self,
             hidden_size=(self.hidden_size,),
@@ -127,23 +145,57 @@ class GRU(Network):
         """Returns the output and the new state of each layer."""
         states = []
         for i, state in zip(range(self.num_layers), carry, strict=True):
-            cell = nn.GRUCell(
-                self.hidden_size,
-                kernel_init=nn.initializers.orthogonal(),
-                recurrent_kernel_init=nn.initializers.orthogonal(),
-                name=f"hidden_{i}",
-            )
-            state, x = cell(state, x)
-            states.append(state)
-        return _dense(self.output_size, self.output_scale, "output")(x), tuple(states)
+            x = GRUCell(self.hidden_size, self.matmul_precision, name=f"hidden_{i}")(x, state)
+            states.append(x)
+        output = _dense(self.output_size, self.matmul_precision, self.output_scale, name="output")
+        return output(x), tuple(states)
 
     def initial_carry(self) -> tuple[Float[Array, "hidden_size"], ...]:
         """Returns zeros, `[hidden_size]` for each layer."""
         return tuple(jnp.zeros(self.hidden_size) for _ in range(self.num_layers))
 
 
-def _dense(size: int, scale: float, name: str) -> nn.Dense:
-    return nn.Dense(size, kernel_init=nn.initializers.orthogonal(scale), name=name)
+class GRUCell(nn.Module):
+    """One layer of a `GRU`: `flax.linen.GRUCell`, which has no choice of the matrix product.
+
+    Attributes:
+      size: width of the layer.
+      matmul_precision: of matrix products.
+    """
+
+    size: int
+    matmul_precision: str
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "num_inputs"], state: Float[Array, "size"]
+    ) -> Float[Array, "size"]:
+        """Returns the next state, which is the output too."""
+
+        def dense(name: str, x: Array, has_bias: bool = True) -> Array:
+            layer = _dense(self.size, self.matmul_precision, use_bias=has_bias, name=name)
+            output: Array = layer(x)
+            return output
+
+        reset = nn.sigmoid(dense("ir", x) + dense("hr", state, has_bias=False))
+        update = nn.sigmoid(dense("iz", x) + dense("hz", state, has_bias=False))
+        new = nn.tanh(dense("in", x) + reset * dense("hn", state))
+        return (1 - update) * new + update * state
+
+
+def _dense(size: int, matmul_precision: str, scale: float = 1.0, **options: Any) -> nn.Dense:
+    return nn.Dense(
+        size,
+        kernel_init=nn.initializers.orthogonal(scale),
+        dot_general=_DOT_GENERALS[matmul_precision],
+        **options,
+    )
+
+
+def _check_matmul_precision(name: str) -> None:
+    if name not in _DOT_GENERALS:
+        message = unknown_name_message(name, _DOT_GENERALS, kind="precision", place="in ksim")
+        raise ValueError(f'matmul_precision="{name}": {message}')
 
 
 def _check_positive(network: Network, **sizes: tuple[int, ...]) -> None:

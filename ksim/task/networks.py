@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 
+import jax
+
 from ksim.config.concerns import NetworkConfig
 from ksim.envs import DiscreteActions, Environment
 from ksim.nn import ActorCritic
+from ksim.task.precision import settle_matmul_precision
 
 
 def default_model(
@@ -22,6 +25,7 @@ def default_model(
       critic_observations: what the critic sees; everything by default.
     """
     space = environment.action_space
+    precision, _ = settle_matmul_precision(config.matmul_precision, jax.default_backend())
     is_discrete = isinstance(space, DiscreteActions)
     return ActorCritic.create(
         environment.observation_shapes(),
@@ -33,4 +37,5 @@ def default_model(
         actor_observations=actor_observations,
         critic_observations=critic_observations,
         init_std=config.init_std,
+        matmul_precision=precision,
     )

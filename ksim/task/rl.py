@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from abc import ABC, abstractmethod
@@ -276,6 +277,15 @@ class RLTask(ABC, Generic[ConfigT]):
 
             self.config, notes = settle_automatic(self)
             self._notes |= notes
+        if self.config.matmul_precision == "auto":
+            from ksim.parallel.processes import check_agreement, current_processes
+            from ksim.task.precision import settle_matmul_precision
+
+            platform = self.partitioner.devices[0].platform
+            precision, reason = settle_matmul_precision("auto", platform)
+            check_agreement(current_processes(), {"matmul_precision chosen by auto": precision})
+            self.config = dataclasses.replace(self.config, matmul_precision=precision)
+            self._notes["matmul_precision"] = reason
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.

@@ -44,6 +44,37 @@ def test_gru_is_its_equations():
     np.testing.assert_allclose(carry[1], second, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: MLP((32, 32), 3, matmul_precision=p), lambda p: GRU(32, 2, 3, matmul_precision=p)],
+)
+def test_rounding_changes_outputs_and_gradients_little(make):
+    exact, rounding = make("float32"), make("bfloat16")
+    x, carry = jnp.linspace(-1, 1, 5), exact.initial_carry()
+    params = exact.init(jax.random.key(0), x, carry)
+    assert jax.tree.map(jnp.shape, rounding.init(jax.random.key(0), x, carry)) == jax.tree.map(
+        jnp.shape, params
+    )
+
+    def loss(network):
+        return lambda params: (network.apply(params, x, carry)[0] ** 2).sum()
+
+    differences = []
+    for ours, theirs in zip(
+        jax.tree.leaves(jax.value_and_grad(loss(rounding))(params)),
+        jax.tree.leaves(jax.value_and_grad(loss(exact))(params)),
+        strict=True,
+    ):
+        assert ours.dtype == jnp.float32
+        differences.append(float(jnp.abs(ours - theirs).max() / jnp.abs(theirs).max()))
+    assert 0 < max(differences) < 0.03
+
+
+def test_unknown_precision():
+    with pytest.raises(ValueError, match=r'matmul_precision="float64".*bfloat16, float32'):
+        MLP((4,), 2, matmul_precision="float64")
+
+
 def test_gru_starts_from_zeros():
     assert [state.tolist() for state in GRU(3, 2, 1).initial_carry()] == [[0, 0, 0], [0, 0, 0]]
 

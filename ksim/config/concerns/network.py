@@ -17,6 +17,12 @@ class NetworkConfig(Config):
         (256, 256), help="Width of each hidden layer, of the actor and of the critic.", minimum=1
     )
     activation: str = option("elu", help="Activation of an mlp: elu, relu, tanh, ...")
+    matmul_precision: str = option(
+        "float32",
+        help="What networks multiply: float32, bfloat16 (rounded, summed in float32), or auto:"
+        " bfloat16 on x86 cores with AMX, where it is several times as fast.",
+        choices=("float32", "bfloat16", "auto"),
+    )
     action_distribution: str = option(
         "normal",
         help="Distribution of continuous actions; tanh_normal keeps them within -1 and 1.",
