@@ -7,6 +7,7 @@ ksim and brax alternate, so that a machine whose speed drifts favours neither.
 """
 
 import datetime
+import itertools
 import json
 import os
 import platform
@@ -23,6 +24,7 @@ from benchmarks.training_run import ROOT
 RESULTS = ROOT / "benchmarks" / "results" / "training_speed.json"
 TABLE = ROOT / "docs" / "performance.md"
 ENGINES = ("mjx", "mujoco")
+PRECISIONS = ("float32", "bfloat16")
 KSIM_ITERATIONS = 25
 BRAX_EPOCHS, BRAX_ITERATIONS = 3, 18
 
@@ -74,10 +76,11 @@ def measure_all() -> Result:
     with tempfile.TemporaryDirectory() as cache:
         for devices in (1, 2):
             results[f"brax_humanoid/brax/{devices}"] = run([*brax, f"--devices={devices}"], None)
-            for engine in ENGINES:
-                name = f"brax_humanoid/{engine}/{devices}"
-                command = ksim("brax_humanoid", engine, devices, mjcf)
-                results[name] = run(command, f"{cache}/{name}")
+            for engine, precision in itertools.product(ENGINES, PRECISIONS):
+                name = f"brax_humanoid/{engine}, {precision}/{devices}"
+                options = [mjcf, f"matmul_precision={precision}"]
+                command = ksim("brax_humanoid", engine, devices, *options)
+                results[name] = run(command, f"{cache}/{name.replace(', ', '/')}")
         for engine in ENGINES:
             for devices in (1, 2, 4):
                 name = f"walking/{engine}/{devices}"
@@ -123,7 +126,8 @@ def brax_table(results: dict[str, Result]) -> str:
     ]
     best = max(results[f"brax_humanoid/brax/{count}"]["env_steps_per_second"] for count in (1, 2))
     for devices in (1, 2):
-        for framework in ("brax", *ENGINES):
+        variants = (f"{engine}, {name}" for engine in ENGINES for name in PRECISIONS)
+        for framework in ("brax", *variants):
             result = results[f"brax_humanoid/{framework}/{devices}"]
             speed, share = result["env_steps_per_second"], result.get("rollout_fraction")
             lines.append(

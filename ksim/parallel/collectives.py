@@ -39,7 +39,9 @@ def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
     leaves, structure = jax.tree.flatten(tree)
     floating = [leaf for leaf in leaves if _is_floating(leaf)]
     means = iter(mean_over_devices(floating, axis_name))
-    return structure.unflatten([next(means) if _is_floating(leaf) else leaf for leaf in leaves])
+    return jax.tree.unflatten(
+        structure, [next(means) if _is_floating(leaf) else leaf for leaf in leaves]
+    )
 
 
 def replica_drift(tree: Any, axis_name: AxisName) -> Float[Array, ""]:
@@ -88,7 +90,7 @@ def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:
         joined = function(jnp.concatenate([leaves[place].ravel() for place in places]))
         for place, part in zip(places, jnp.split(joined, ends[:-1]), strict=True):
             results[place] = part.reshape(leaves[place].shape)
-    return structure.unflatten(results)
+    return jax.tree.unflatten(structure, results)
 
 
 def _is_floating(leaf: Array) -> bool:
