@@ -81,9 +81,7 @@ def initial_states(program: Program, seed: int = 0) -> tuple[Any, Any]:
 def compiled_program(program: Program) -> CompiledProgram:
     """Compiles both functions, once, as the training loop does."""
     enable_compilation_cache()
-    return compile_program(
-        program.partitioned(), *initial_states(program), request(program, 0), RunStatus()
-    )
+    return compile_program(program, *initial_states(program), request(program, 0), RunStatus())
 
 
 def iterate(

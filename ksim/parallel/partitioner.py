@@ -116,6 +116,10 @@ class Partitioner(ABC):
         """
 
     @abstractmethod
+    def place_parts(self, tree: Tree) -> Tree:
+        """Gives each device its own part of arrays `[num_devices, ...]`."""
+
+    @abstractmethod
     def unreplicate_state(self, tree: Tree) -> Tree:
         """Returns a state as it was before it was placed: whole, on the host, one copy.
 

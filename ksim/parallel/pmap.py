@@ -58,6 +58,10 @@ class Pmap(Partitioner):
 
         return jax.tree.map(lambda leaf: map_key_data(shard, leaf), tree)
 
+    def place_parts(self, tree: Tree) -> Tree:
+        """See `Partitioner.place_parts`."""
+        return jax.tree.map(lambda leaf: map_key_data(self._place, leaf), tree)
+
     def unreplicate_state(self, tree: Tree) -> Tree:
         """See `Partitioner.unreplicate_state`."""
 

@@ -103,6 +103,14 @@ class ShardMap(Partitioner):
         self.check_divisible(tree)
         return jax.tree.map(lambda leaf: self._place(leaf, PartitionSpec(self.axis_name)), tree)
 
+    def place_parts(self, tree: Tree) -> Tree:
+        """See `Partitioner.place_parts`."""
+
+        def joined(leaf: Any) -> Any:
+            return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
+
+        return self.shard_environments(jax.tree.map(joined, tree))
+
     def unreplicate_state(self, tree: Tree) -> Tree:
         """See `Partitioner.unreplicate_state`."""
         return jax.tree.map(lambda leaf: map_key_data(_whole, leaf), tree)

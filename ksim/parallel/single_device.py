@@ -49,6 +49,10 @@ class SingleDevice(Partitioner):
         """See `Partitioner.shard_environments`."""
         return jax.tree.map(self._place, tree)
 
+    def place_parts(self, tree: Tree) -> Tree:
+        """See `Partitioner.place_parts`."""
+        return jax.tree.map(lambda leaf: self._place(leaf[0]), tree)
+
     def unreplicate_state(self, tree: Tree) -> Tree:
         """See `Partitioner.unreplicate_state`."""
         return jax.tree.map(to_host, tree)

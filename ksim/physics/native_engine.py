@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
+from jax import lax
 from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Float
 from mujoco import batch as mujoco_batch
@@ -129,12 +130,18 @@ class NativeEngine(PhysicsEngine):
         written = {name: data.fields[name] for name in WRITABLE if name in data.fields}
         arguments = (dict(fields), data.state, written, ctrl, start, is_reset)
         result = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), data)
-        if jax.default_backend() == "cpu":
-            # In place, on JAX's own buffers.
-            return buffer_callback(self._step_buffers, result, vmap_method="broadcast_all")(
-                *arguments
+
+        def step_here(*arguments: Any) -> PhysicsData:
+            """On a CPU: in place, on JAX's own buffers."""
+            callback = buffer_callback(self._step_buffers, result, vmap_method="broadcast_all")
+            return callback(*arguments)
+
+        def step_on_the_host(*arguments: Any) -> PhysicsData:
+            return jax.pure_callback(
+                self._step_arrays, result, *arguments, vmap_method="broadcast_all"
             )
-        return jax.pure_callback(self._step_arrays, result, *arguments, vmap_method="broadcast_all")
+
+        return lax.platform_dependent(*arguments, cpu=step_here, default=step_on_the_host)
 
     def _step_buffers(self, context: Any, out: NativeData, *arguments: Any) -> None:
         """Steps every simulation of a call; the leaves are buffers of the CPU."""

@@ -1,9 +1,11 @@
 """What a rollout carries along, and what it keeps."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int
 
@@ -69,6 +71,29 @@ class Trajectory:
     initial_carry: Any
     env_id: Int[Array, "num_envs"]
 
+    def parts(self, num_parts: int) -> "Trajectory":
+        """Splits a trajectory on the host into equal parts of environments, in order.
+
+        Args:
+          num_parts: how many, a divisor of the number of environments.
+
+        Returns:
+          Arrays `[num_parts, T, num_envs / num_parts, ...]`, or without T as above.
+        """
+
+        def split(leaf: Any, axis: int) -> np.ndarray:
+            leaf = np.asarray(leaf)
+            shape = (*leaf.shape[:axis], num_parts, -1, *leaf.shape[axis + 1 :])
+            return np.moveaxis(leaf.reshape(shape), axis, 0)
+
+        of_environments = ("final_value", "initial_carry", "env_id")
+        return Trajectory(
+            **{
+                name: jax.tree.map(partial(split, axis=int(name not in of_environments)), value)
+                for name, value in vars(self).items()
+            }
+        )
+
 
 @struct.dataclass
 class RolloutStatistics:
@@ -91,6 +116,12 @@ class RolloutStatistics:
     episode_return: Float[Array, "1"]
     episode_length: Float[Array, "1"]
     terminations: dict[str, Array]
+
+    def parts(self, num_parts: int) -> "RolloutStatistics":
+        """Returns `[num_parts, 1]` with the same sums over all parts: all of them in the first."""
+        return jax.tree.map(
+            lambda leaf: np.pad(np.asarray(leaf)[None], ((0, num_parts - 1), (0, 0))), self
+        )
 
 
 def initial_env_state(environment: Environment, model_carry: Any, num_envs: int) -> EnvState:

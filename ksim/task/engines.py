@@ -19,16 +19,17 @@ CUDA_DRIVER = "libcuda.so.1"
 CUDA_PLATFORMS = ("cuda", "gpu")
 
 
-def engine_name(option: str, platform: str) -> str:
+def engine_name(option: str, platform: str, is_overlapped: bool = False) -> str:
     """Returns `mjx` or `mujoco`.
 
     Args:
       option: the option `engine`.
       platform: what JAX calls the devices of the run, such as `cpu`.
+      is_overlapped: whether the host acts, while the devices learn.
     """
     if option != "auto":
         return option
-    return "mujoco" if platform == "cpu" else "mjx"
+    return "mujoco" if platform == "cpu" or is_overlapped else "mjx"
 
 
 def make_engine(task: Any, physics_model: PhysicsModel) -> PhysicsEngine:
@@ -53,13 +54,15 @@ def make_engine(task: Any, physics_model: PhysicsModel) -> PhysicsEngine:
             njmax=config.mjx_njmax,
             functions=WarpFunctions(config.mjx_graph_mode),
         )
-    if engine_name(config.engine, devices[0].platform) == "mjx":
+    if engine_name(config.engine, devices[0].platform, config.is_overlapped) == "mjx":
         from ksim.physics import MjxEngine
 
         return MjxEngine(physics_model)
     from ksim.physics import NativeEngine, num_host_cores
 
-    num_threads = max(1, num_host_cores() // num_devices_on_my_cores(len(devices)))
+    # Where the host acts, it simulates all environments in one call.
+    num_callers = 1 if config.is_overlapped else num_devices_on_my_cores(len(devices))
+    num_threads = max(1, num_host_cores() // num_callers)
     return NativeEngine(physics_model, num_threads)
 
 

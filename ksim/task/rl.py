@@ -57,6 +57,15 @@ Terms = Mapping[str, Term] | Sequence[Term]
 class RLConfig(VideoConfig, TrainingConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
     """Options of every task."""
 
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        if self.is_overlapped and self.engine == "mjx":
+            raise ConfigError(
+                "is_overlapped=true acts on the host's cores, and engine=mjx simulates on the"
+                " devices. Write engine=mujoco, or is_overlapped=false."
+            )
+
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
@@ -316,7 +325,7 @@ class RLTask(ABC, Generic[ConfigT]):
             return self.verify_setup()
         program = self.build()
         if self.config.run_mode == "train":
-            return run.train(program, self.config)
+            return run.train(self._overlapped(program), self.config)
         if self.config.run_mode == "evaluate":
             return run.evaluate_checkpoint(program, self.config).metrics()
         from ksim.task import watching
@@ -325,6 +334,24 @@ class RLTask(ABC, Generic[ConfigT]):
             return watching.film_checkpoint(program, self.config)
         watching.view_checkpoint(program, self.config)
         return None
+
+    def _overlapped(self, program: Program) -> Program:
+        """Returns the program with a host that acts beside it, if the options say so."""
+        if not self.config.is_overlapped:
+            return program
+        import jax
+
+        from ksim.parallel import SingleDevice
+        from ksim.parallel.processes import current_processes
+
+        num_processes = current_processes().count
+        if num_processes > 1:
+            raise ConfigError(
+                f"is_overlapped=true acts in one process, and there are {num_processes}."
+                " Write is_overlapped=false, or start one process."
+            )
+        host = SingleDevice(jax.local_devices(backend="cpu")[0])
+        return dataclasses.replace(program, host=host)
 
     def evaluate_episodes(self, observations: Sequence[str] = ()) -> Episodes:
         """Runs the first episode of every environment with a checkpoint's deterministic policy.

@@ -86,14 +86,15 @@ def save_checkpoint(directory: Path, step: int, state: PyTree, metadata: dict[st
     return final
 
 
-def restore_checkpoint(path: Path, target: PyTree, part: str = "") -> PyTree:
+def restore_checkpoint(path: Path, target: PyTree, part: str | tuple[str, ...] = "") -> PyTree:
     """Reads the checkpoint at `path`, or a part of it, into the structure of `target`.
 
     Args:
       path: a checkpoint, as `find_checkpoint` returns it.
       target: pytree of arrays, typed keys or `ShapeDtypeStruct`s; only structure, shapes and
         dtypes are read.
-      part: only leaves whose name begins so are looked at, as in "train/"; all by default.
+      part: only leaves whose name begins so, or with one of these, are looked at, as in "train/";
+        all by default.
 
     Returns:
       A pytree like `target`, with numpy arrays and typed keys, bit for bit as they were saved.
@@ -112,7 +113,7 @@ def restore_checkpoint(path: Path, target: PyTree, part: str = "") -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
-def check_checkpoint_fits(path: Path, target: PyTree, part: str = "") -> None:
+def check_checkpoint_fits(path: Path, target: PyTree, part: str | tuple[str, ...] = "") -> None:
     """Compares the leaves of a checkpoint with those of `target`, without reading its arrays.
 
     Args:
@@ -131,6 +132,15 @@ def check_checkpoint_fits(path: Path, target: PyTree, part: str = "") -> None:
         if name.startswith(part)
     }
     check_specs_fit(expected, found, f"Checkpoint {path}")
+
+
+def has_part(path: Path, part: str) -> bool:
+    """Returns whether a checkpoint has leaves whose name begins so, as in "train/".
+
+    Raises:
+      CheckpointCorruptError: if the metadata is missing or was changed.
+    """
+    return any(name.startswith(part) for name in _read_description(path)["leaves"])
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

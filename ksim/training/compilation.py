@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from ksim.parallel.threefry import unroll_threefry
-from ksim.training.program import CompiledProgram
+from ksim.training.program import CompiledProgram, Program
 from ksim.training.status import RunStatus
 
 
@@ -64,7 +65,7 @@ def with_model(train_state: Any, function: Callable[[Any], Any]) -> Any:
 
 
 def compile_rollout(
-    program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
+    program: Program, train_state: Any, env_state: Any, request: Any, status: RunStatus
 ) -> Any:
     """Compiles the rollout alone, ahead of time; for the arguments see `compile_program`.
 
@@ -72,35 +73,45 @@ def compile_rollout(
       The compiled function, which accepts these shapes only.
     """
     with status.phase("tracing the rollout"):
-        rollout = _trace_rollout(program, train_state, env_state, request)
+        rollout = _trace_rollout(program.partitioned(), train_state, env_state, request)
     with status.phase("compiling the rollout"):
         return rollout.compile()
 
 
 def compile_program(
-    program: CompiledProgram, train_state: Any, env_state: Any, request: Any, status: RunStatus
+    program: Program,
+    train_state: Any,
+    env_state: Any,
+    request: Any,
+    status: RunStatus,
+    acting_state: Any = None,
 ) -> CompiledProgram:
     """Compiles both functions ahead of time, naming each phase while it lasts.
 
     The rollout is compiled by another thread, while this one traces and compiles the update.
 
     Args:
-      program: the partitioned functions.
-      train_state: the state, in the partitioner's layout.
-      env_state: the environments, likewise.
+      program: the program.
+      train_state: the state, in the layout of what learns.
+      env_state: the environments, in that of what acts.
       request: a rollout request, likewise.
       status: shows the phases.
+      acting_state: the train state that acts, likewise; `None` if `train_state` does.
 
     Returns:
       The compiled functions, which accept these shapes only: nothing is compiled later.
     """
+    functions = program.partitioned()
     with status.phase("tracing the rollout"):
-        rollout = _trace_rollout(program, train_state, env_state, request)
-    _, trajectory, statistics = rollout.rollout.out_info
+        acting_state = train_state if acting_state is None else acting_state
+        rollout = _trace_rollout(functions, acting_state, env_state, request)
+    _, *acted = rollout.rollout.out_info
+    if program.host is not None:
+        acted = program.to_learner(*jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), acted))
     with ThreadPoolExecutor(max_workers=1) as other_thread:
         compiled_rollout = other_thread.submit(rollout.compile)
         with status.phase("tracing the update"):
-            update = program.update.lower(train_state, trajectory, statistics)
+            update = functions.update.lower(train_state, *acted)
         with status.phase("compiling the rollout and the update"):
             compiled_update = update.compile()
             return CompiledProgram(compiled_rollout.result(), compiled_update)
@@ -115,7 +126,7 @@ class _TracedRollout:
     options: Mapping[str, Any]
 
     def compile(self) -> Any:
-        rollout = self.rollout.compile(compiler_options=_on_a_cpu(self.options))
+        rollout = self.rollout.compile(compiler_options=_without_flags(self.options))
         if self.gather is None:
             return rollout
         return GatheringRollout(self.gather.compile(), rollout)
@@ -134,15 +145,7 @@ def _trace_rollout(
     return _TracedRollout(gather, rollout, program.rollout_options)
 
 
-def _on_a_cpu(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Returns what XLA is told of the rollout on a CPU; `None` elsewhere.
-
-    What stands in `XLA_FLAGS` is left as it is.
-
-    Args:
-      options: those of the environment.
-    """
-    if jax.default_backend() != "cpu":
-        return None
+def _without_flags(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the options for XLA that are not given in `XLA_FLAGS`, which have the last word."""
     flags = os.environ.get("XLA_FLAGS", "")
     return {name: value for name, value in options.items() if f"--{name}=" not in flags}

@@ -76,7 +76,7 @@ def run_episodes(
     Args:
       program: the program.
       rollout: its compiled rollout.
-      train_state: the state to evaluate, in the partitioner's layout.
+      train_state: the state to evaluate, in the layout of what acts.
       iteration: iterations finished; another one draws other episodes.
       seed: of the run.
       length_seconds: length of the evaluation, simulated s.
@@ -85,7 +85,7 @@ def run_episodes(
     Returns:
       The episodes.
     """
-    partitioner, ctrl_dt = program.partitioner, program.environment.ctrl_dt
+    partitioner, ctrl_dt = program.actor, program.environment.ctrl_dt
     # The very first step only begins the episode.
     num_rollouts = math.ceil((length_seconds / ctrl_dt + 1) / program.rollout_length - 1e-9)
     env_state = evaluation_environments(program, seed)
@@ -108,13 +108,13 @@ def run_episodes(
 
 
 def evaluation_environments(program: Program, seed: int) -> Any:
-    """Returns environments that belong to no training, in the partitioner's layout."""
-    return program.partitioner.shard_environments(program.new_environments(seed, EVALUATE))
+    """Returns environments that belong to no training, in the layout of what acts."""
+    return program.actor.shard_environments(program.new_environments(seed, EVALUATE))
 
 
 def evaluation_request(program: Program, index: int) -> Any:
     """Returns the request for the `index`-th rollout of all evaluations, likewise."""
-    return program.partitioner.replicate_state(
+    return program.actor.replicate_state(
         RolloutRequest(
             is_deterministic=np.array(True),
             stream=np.array(EVALUATE, np.int32),

@@ -2,14 +2,16 @@
 
 import dataclasses
 import time
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
+from ksim.training.acting import Acted, Actor, rollout_request
 from ksim.training.checkpoint import (
+    has_part,
     prune_checkpoints,
     restore_checkpoint,
     save_checkpoint,
@@ -19,7 +21,7 @@ from ksim.training.evaluation import run_episodes
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loggers import MetricsLogger
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
-from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.program import CompiledProgram, Program
 from ksim.training.run_directory import RunDirectory
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, device_metrics
@@ -56,10 +58,19 @@ class LoopSettings:
 
 @dataclasses.dataclass
 class RunState:
-    """Both pytrees of a run, in the partitioner's layout, and the iteration they stand at."""
+    """A run between two iterations.
+
+    Attributes:
+      train_state: what learns, in the layout of what learns.
+      env_state: where the environments are, in the layout of what acts.
+      acting_state: the train state that acts in the next iteration, in the layout of what acts;
+        `None` if that is `train_state`.
+      iteration: iterations finished.
+    """
 
     train_state: Any
     env_state: Any
+    acting_state: Any
     iteration: int
 
 
@@ -90,6 +101,7 @@ class TrainingLoop:
         self._is_time_to_save = False
         self._last_save_time = time.monotonic()
         self._saved_iteration: int | None = None
+        self._ahead: Future[Acted] | None = None
 
     def run(self, start_from: Path | None, stop: GracefulStop, start_time: float) -> RunState:
         """Trains.
@@ -106,8 +118,14 @@ class TrainingLoop:
         with status.phase("building the initial state"):
             state = self.initial_state(start_from)
         compiled = compile_program(
-            program.partitioned(), state.train_state, state.env_state, self._request(0), status
+            program,
+            state.train_state,
+            state.env_state,
+            rollout_request(program, 0),
+            status,
+            state.acting_state,
         )
+        actor = Actor(program, compiled.rollout)
         telemetry = Telemetry.of(program, self._settings.single_device_rate)
         workload = Workload.of(program, self._processes)
         if self._directory is not None and self._processes.is_main:
@@ -115,7 +133,7 @@ class TrainingLoop:
         first_iteration = state.iteration
         began = time.monotonic()
         while not self._is_finished(state) and not self._is_stopping(stop):
-            metrics = self._iterate(compiled, state, telemetry)
+            metrics = self._iterate(actor, compiled.update, state, telemetry)
             now = time.monotonic()
             if state.iteration == first_iteration + 1:
                 metrics["time/first_update_seconds"] = now - start_time
@@ -136,46 +154,56 @@ class TrainingLoop:
         program = self._program
         train_state = program.initial_train_state(self._settings.seed)
         env_state = program.new_environments(self._settings.seed)
+        acting_state = train_state
         if start_from is not None:
-            whole = {"train": train_state, "environments": env_state}
-            whole = restore_checkpoint(start_from, whole)
+            target, parts = saved_state(program, start_from)
+            whole = restore_checkpoint(start_from, target, parts)
             train_state, env_state = whole["train"], whole["environments"]
+            acting_state = whole.get("acting", train_state)
+        is_overlapped = program.host is not None
         return RunState(
             train_state=program.place_train_state(train_state),
-            env_state=program.partitioner.shard_environments(env_state),
+            env_state=program.actor.shard_environments(env_state),
+            acting_state=program.actor.replicate_state(acting_state) if is_overlapped else None,
             iteration=int(train_state.iteration),
         )
 
-    def _iterate(self, compiled: CompiledProgram, state: RunState, telemetry: Telemetry) -> Metrics:
+    def _iterate(self, actor: Actor, update: Any, state: RunState, telemetry: Telemetry) -> Metrics:
         """Acts and learns once; changes `state`, and returns the metrics of the iteration."""
-        partitioner = self._program.partitioner
         began = time.monotonic()
-        env_state, trajectory, statistics = compiled.rollout(
-            state.train_state, state.env_state, self._request(state.iteration)
-        )
-        device_seconds = telemetry.clock.wait(statistics.num_steps, began)
+        acted = self._act(actor, state)
         if self._processes.count > 1:
-            jax.block_until_ready(statistics)
             self._processes.mark(f"the update of iteration {state.iteration + 1}")
-        totals = partitioner.gather_environments(statistics)
-        acted = time.monotonic()
-        train_state, update_metrics = compiled.update(state.train_state, trajectory, statistics)
-        values = {
-            name: float(value)
-            for name, value in partitioner.unreplicate_state(update_metrics).items()
-        }
+        has_acted = time.monotonic()
+        train_state, metrics = update(state.train_state, acted.trajectory, acted.statistics)
+        metrics = self._program.partitioner.unreplicate_state(metrics)
+        values = {name: float(value) for name, value in metrics.items()}
         learned = time.monotonic()
-        state.train_state, state.env_state = train_state, env_state
+        state.train_state, state.env_state = train_state, acted.env_state
         state.iteration += 1
-        acted_metrics = rollout_metrics(totals)
+        acted_metrics = rollout_metrics(acted.totals)
         check_update_metrics(values, state.iteration, acted_metrics)
-        num_steps = float(np.sum(totals.num_steps))
+        num_steps = float(np.sum(acted.totals.num_steps))
         return {
             **acted_metrics,
             **values,
-            **telemetry.metrics(num_steps, acted - began, learned - acted),
-            **device_metrics(device_seconds),
+            **telemetry.metrics(num_steps, learned - began, acted.seconds, learned - has_acted),
+            **device_metrics(acted.device_seconds),
         }
+
+    def _act(self, actor: Actor, state: RunState) -> Acted:
+        """Returns the rollout to learn from; where acting is overlapped, starts the next one."""
+        if self._program.host is None:
+            return actor.act(state.train_state, state.env_state, state.iteration)
+        if self._ahead is None:
+            self._ahead = actor.start(state.acting_state, state.env_state, state.iteration)
+        acted = self._ahead.result()
+        state.acting_state = self._program.to_actor(state.train_state)
+        following, max_steps = state.iteration + 1, self._settings.max_steps
+        self._ahead = None
+        if max_steps is None or following < max_steps:
+            self._ahead = actor.start(state.acting_state, acted.env_state, following)
+        return acted
 
     def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
         if self._settings.eval_length_seconds is None:
@@ -184,7 +212,7 @@ class TrainingLoop:
             episodes = run_episodes(
                 self._program,
                 compiled.rollout,
-                state.train_state,
+                self._program.to_actor(state.train_state),
                 state.iteration,
                 self._settings.seed,
                 self._settings.eval_length_seconds,
@@ -222,11 +250,13 @@ class TrainingLoop:
         """
         if self._directory is None:
             return
-        partitioner = self._program.partitioner
+        program = self._program
         whole = {
-            "train": partitioner.unreplicate_state(state.train_state),
-            "environments": partitioner.gather_environments(state.env_state),
+            "train": program.partitioner.unreplicate_state(state.train_state),
+            "environments": program.actor.gather_environments(state.env_state),
         }
+        if program.host is not None:
+            whole["acting"] = program.host.unreplicate_state(state.acting_state)
         if self._processes.is_main:
             directory = self._directory.checkpoints_path
             save_checkpoint(directory, state.iteration, whole, self._settings.metadata)
@@ -235,15 +265,6 @@ class TrainingLoop:
         self._saved_iteration = state.iteration
         self._last_save_time = time.monotonic()
 
-    def _request(self, iteration: int) -> Any:
-        return self._program.partitioner.replicate_state(
-            RolloutRequest(
-                is_deterministic=np.array(False),
-                stream=np.array(TRAIN, np.int32),
-                index=np.array(iteration, np.int32),
-            )
-        )
-
     def _is_finished(self, state: RunState) -> bool:
         max_steps = self._settings.max_steps
         return max_steps is not None and state.iteration >= max_steps
@@ -251,3 +272,15 @@ class TrainingLoop:
     @staticmethod
     def _is_due(period: int | None, state: RunState) -> bool:
         return period is not None and state.iteration % period == 0
+
+
+def saved_state(program: Program, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Returns what a run takes of a checkpoint: shapes and dtypes, and the names of the parts.
+
+    What acted in a run that overlapped is of no use to one that does not; and a run that did not
+    overlap is continued by what learned last.
+    """
+    parts = {"train": program.train_state_shapes, "environments": program.environment_shapes}
+    if program.host is not None and has_part(path, "acting/"):
+        parts["acting"] = program.train_state_shapes
+    return parts, tuple(f"{name}/" for name in parts)

@@ -83,7 +83,10 @@ def verify(program: Program, config: RunConfig) -> Preflight:
     with RunStatus(is_shown=processes.is_main) as status, status.phase("running a trial"):
         times = trial.run()
         metrics = Telemetry.of(program).metrics(
-            times.num_steps, times.rollout_seconds, times.update_seconds
+            times.num_steps,
+            times.rollout_seconds + times.update_seconds,
+            times.rollout_seconds,
+            times.update_seconds,
         )
         distinctness = count_distinct(program, seed, trial.env_state)
     preflight = Preflight(

@@ -18,6 +18,7 @@ from ksim.nn import Model, RunningMoments
 from ksim.parallel import (
     Partitioner,
     Placement,
+    SingleDevice,
     are_copies_identical,
     gather_shards,
     has_shards,
@@ -62,7 +63,7 @@ class CompiledProgram(NamedTuple):
       rollout: acts with whole parameters; communicates nothing.
       update: learns.
       gather: makes whole parameters of shards, before a rollout; `None` if all are whole.
-      rollout_options: what XLA is told when it compiles the rollout for a CPU.
+      rollout_options: what XLA is told when it compiles the rollout.
     """
 
     rollout: Any
@@ -88,6 +89,8 @@ class Program:
       initial_env_state: makes the environments of a new run from a key, in the global layout.
       rollout: acts on one device's environments.
       notes: what to remember of options that were settled for these devices, by name.
+      host: acts instead of `partitioner`, at the same time as that one learns; `None` if the
+        devices act and learn in turn.
     """
 
     task_name: str
@@ -102,6 +105,30 @@ class Program:
     initial_env_state: Callable[[Key[Array, ""]], EnvState]
     rollout: Rollout
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    host: SingleDevice | None = None
+
+    @property
+    def actor(self) -> Partitioner:
+        """What acts."""
+        return self.host or self.partitioner
+
+    def to_actor(self, train_state: Any) -> Any:
+        """Returns the state that acts, from the one that learns, each in its own layout."""
+        if self.host is None:
+            return train_state
+        return self.host.replicate_state(self.partitioner.unreplicate_state(train_state))
+
+    def to_learner(
+        self, trajectory: Trajectory, statistics: RolloutStatistics
+    ) -> tuple[Trajectory, RolloutStatistics]:
+        """Returns what was acted, from the layout of what acts to that of what learns."""
+        if self.host is None:
+            return trajectory, statistics
+        num_devices = self.partitioner.num_devices
+        return (
+            self.partitioner.place_parts(trajectory.parts(num_devices)),
+            self.partitioner.place_parts(statistics.parts(num_devices)),
+        )
 
     def initial_train_state(self, seed: int) -> TrainState:
         """Returns the state of a new run, on the host's default device."""
@@ -168,11 +195,12 @@ class Program:
         acting = dataclasses.replace(
             specs, learner=dataclasses.replace(specs.learner, model=whole_model)
         )
-        rollout = self.partitioner.partition(
+        rollout = self.actor.partition(
             self.rollout_on_device,
             inputs=(acting, SHARDED, REPLICATED),
             outputs=(SHARDED, SHARDED, SHARDED),
-            donate=(1,),
+            # While the host acts, a checkpoint may be saved of where it began.
+            donate=(1,) if self.host is None else (),
         )
         update = self.partitioner.partition(
             self.update_on_device,
@@ -181,11 +209,13 @@ class Program:
             donate=(0,),
         )
         gather = None
-        if has_shards(model_specs):
+        if has_shards(model_specs) and self.host is None:
             gather = self.partitioner.partition(
                 lambda model: gather_shards(model, model_specs), (model_specs,), whole_model
             )
-        return CompiledProgram(rollout, update, gather, self.environment.compiler_options)
+        is_on_cpu = self.actor.devices[0].platform == "cpu"
+        options = self.environment.compiler_options if is_on_cpu else {}
+        return CompiledProgram(rollout, update, gather, options)
 
     def rollout_on_device(
         self, train_state: TrainState, env_state: EnvState, request: RolloutRequest

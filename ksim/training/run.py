@@ -5,7 +5,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import SupportsFloat
 
 from ksim.config import ConfigError, save_config
 from ksim.config.concerns import RunConfig, TrainingConfig
@@ -36,7 +36,7 @@ from ksim.training.loggers import (
     TensorBoardLogger,
     attach_log_file,
 )
-from ksim.training.loop import LoopSettings, TrainingLoop
+from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
 from ksim.training.manifest import verify_manifest
 from ksim.training.metrics import Metrics
 from ksim.training.program import Program
@@ -211,7 +211,7 @@ def evaluate_checkpoint(
     with RunStatus(is_shown=current_processes().is_main) as status:
         state = program.place_train_state(train_state)
         rollout = compile_rollout(
-            program.partitioned(),
+            program,
             state,
             evaluation_environments(program, config.seed),
             evaluation_request(program, 0),
@@ -260,18 +260,10 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
     return restore_checkpoint(path, target, part="train/")["train"], path
 
 
-def _abstract_state(program: Program) -> dict[str, Any]:
-    """Returns the shapes and dtypes of a run's whole state, likewise."""
-    return {
-        "train": program.train_state_shapes,
-        "environments": program.environment_shapes,
-    }
-
-
 def _check_fits(program: Program, path: Path) -> int:
     """Checks a checkpoint and its files before anything is compiled; returns its step."""
     verify_manifest(path)
-    check_checkpoint_fits(path, _abstract_state(program))
+    check_checkpoint_fits(path, *saved_state(program, path))
     return read_step(path)
 
 

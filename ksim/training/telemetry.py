@@ -69,11 +69,9 @@ class Telemetry:
         else; `None` if it is not known.
       single_device_rate: environment steps that one device alone does in a second; `None` if that
         was not measured.
-      clock: notes when devices have acted.
     """
 
     num_devices: int
-    clock: DeviceClock
     bytes_per_update: float | None = None
     communication_seconds: float | None = None
     single_device_rate: float | None = None
@@ -89,18 +87,19 @@ class Telemetry:
         seconds = None
         if speed is not None and traffic is not None and num_bytes is not None:
             seconds = speed.seconds(traffic.num_communicating, num_bytes * traffic.num_updates)
-        clock = DeviceClock(partitioner.num_devices)
-        return cls(partitioner.num_devices, clock, num_bytes, seconds, single_device_rate)
+        return cls(partitioner.num_devices, num_bytes, seconds, single_device_rate)
 
-    def metrics(self, num_steps: float, rollout_seconds: float, update_seconds: float) -> Metrics:
+    def metrics(
+        self, num_steps: float, seconds: float, rollout_seconds: float, update_seconds: float
+    ) -> Metrics:
         """Returns the metrics of an iteration.
 
         Args:
           num_steps: environment steps of all devices.
+          seconds: time that it took; less than the sum of both parts if they overlapped, s.
           rollout_seconds: time until all devices had acted, s.
-          update_seconds: time from then until they had learned, s.
+          update_seconds: time until they had learned, s.
         """
-        seconds = rollout_seconds + update_seconds
         rate = num_steps / seconds
         metrics = {
             "throughput/env_steps_per_second": rate,

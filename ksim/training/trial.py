@@ -8,8 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ksim.training.acting import rollout_request
 from ksim.training.compilation import compile_program
-from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.program import CompiledProgram, Program
 from ksim.training.status import RunStatus
 
 
@@ -29,7 +30,7 @@ class Trial:
             train_state = program.place_train_state(program.initial_train_state(seed))
             env_state = program.partitioner.shard_environments(program.new_environments(seed))
         compiled = compile_program(
-            program.partitioned(), train_state, env_state, _request(program, 0), status
+            program, train_state, env_state, rollout_request(program, 0), status
         )
         return cls(program, compiled, train_state, env_state)
 
@@ -39,7 +40,7 @@ class Trial:
         for iteration in range(num_iterations + 1):
             began = time.monotonic()
             self.env_state, trajectory, sums = self.compiled.rollout(
-                self.train_state, self.env_state, _request(self.program, iteration)
+                self.train_state, self.env_state, rollout_request(self.program, iteration)
             )
             jax.block_until_ready(sums)
             acted = time.monotonic()
@@ -70,13 +71,3 @@ class TrialTimes:
     def rate(self) -> float:
         """Environment steps in a second, over all devices."""
         return self.num_steps / (self.rollout_seconds + self.update_seconds)
-
-
-def _request(program: Program, iteration: int) -> Any:
-    return program.partitioner.replicate_state(
-        RolloutRequest(
-            is_deterministic=np.array(False),
-            stream=np.array(TRAIN, np.int32),
-            index=np.array(iteration, np.int32),
-        )
-    )

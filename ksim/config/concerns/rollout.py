@@ -40,6 +40,12 @@ class RolloutConfig(Config):
         above=0,
     )
 
+    is_overlapped: bool = option(
+        False,
+        help="Act for the next iteration on the host's cores while the devices learn from the last"
+        " one: what acts is one update older. In one process; physics is native MuJoCo.",
+    )
+
     @property
     def is_num_envs_auto(self) -> bool:
         """Whether the number of environments is still to be chosen."""
