@@ -174,6 +174,7 @@ def _start_jax(options: ProcessesConfig, member: Member, num_local_devices: int 
     jax.config.update("jax_enable_preemption_service", False)
     _set_collective_timeout(options.collective_timeout_seconds)
     _bind_gloo(own_host)
+    share_cores(member)
     jax.distributed.initialize(
         coordinator_address=address,
         num_processes=member.count,
@@ -199,6 +200,18 @@ def _set_collective_timeout(seconds: float) -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if _COLLECTIVE_TIMEOUT_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_COLLECTIVE_TIMEOUT_FLAG}={int(seconds) + 1}".strip()
+
+
+def share_cores(group: ProcessGroup) -> None:
+    """Lets XLA start as many threads as fall to this process, of the cores that it shares.
+
+    By itself every process starts one for every core. The variable `NPROC`, which XLA reads for
+    their number, is left as it is if it is set.
+    """
+    sharing = group.peers_on_my_cores
+    num_cores = len(group.peers[group.index].cores)
+    if len(sharing) > 1:
+        os.environ.setdefault("NPROC", str(max(1, num_cores // len(sharing))))
 
 
 def _bind_gloo(host: str) -> None:
