@@ -184,10 +184,12 @@ class TrainingLoop:
         acted_metrics = rollout_metrics(acted.totals)
         check_update_metrics(values, state.iteration, acted_metrics)
         num_steps = float(np.sum(acted.totals.num_steps))
+        is_overlapped = self._program.host is not None
+        rollout_seconds = acted.seconds if is_overlapped else has_acted - began
         return {
             **acted_metrics,
             **values,
-            **telemetry.metrics(num_steps, learned - began, acted.seconds, learned - has_acted),
+            **telemetry.metrics(num_steps, learned - began, rollout_seconds, learned - has_acted),
             **device_metrics(acted.device_seconds),
         }
 

@@ -28,12 +28,11 @@ PER_DEVICE = "throughput/env_steps_per_second_per_device"
 def test_metrics_by_hand():
     telemetry = Telemetry(
         num_devices=4,
-        clock=DeviceClock(1),
         bytes_per_update=5000.0,
         communication_seconds=0.2,
         single_device_rate=100.0,
     )
-    assert telemetry.metrics(600, rollout_seconds=1.5, update_seconds=0.5) == {
+    assert telemetry.metrics(600, 2.0, rollout_seconds=1.5, update_seconds=0.5) == {
         "throughput/env_steps_per_second": 300,  # 600 / (1.5 + 0.5)
         PER_DEVICE: 75,
         "time/rollout_seconds": 1.5,
@@ -47,13 +46,20 @@ def test_metrics_by_hand():
 
 
 def test_communication_is_a_part_of_the_update():
-    telemetry = Telemetry(num_devices=2, clock=DeviceClock(1), communication_seconds=9.0)
-    metrics = telemetry.metrics(1, rollout_seconds=3.0, update_seconds=1.0)
+    telemetry = Telemetry(num_devices=2, communication_seconds=9.0)
+    metrics = telemetry.metrics(1, 4.0, rollout_seconds=3.0, update_seconds=1.0)
     assert metrics["time/communication_share_estimated"] == 0.25
 
 
+def test_what_overlaps_takes_the_time_of_the_iteration():
+    metrics = Telemetry(num_devices=1).metrics(600, 2.0, rollout_seconds=2.0, update_seconds=1.0)
+    assert metrics["throughput/env_steps_per_second"] == 300
+    assert metrics["time/rollout_share"] == 1
+    assert metrics["time/update_share"] == 0.5
+
+
 def test_what_is_not_known_is_left_out():
-    metrics = Telemetry(num_devices=1, clock=DeviceClock(1)).metrics(8, 1.0, 1.0)
+    metrics = Telemetry(num_devices=1).metrics(8, 2.0, 1.0, 1.0)
     assert metrics.keys() == {
         *("throughput/env_steps_per_second", PER_DEVICE),
         *("time/rollout_seconds", "time/update_seconds"),
