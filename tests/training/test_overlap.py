@@ -57,7 +57,7 @@ def test_what_acts_is_one_update_older(tmp_path):
     assert not are_same(result, in_turn)
 
 
-@pytest.mark.parametrize("partitioner", ["pmap", "shard_map"])
+@pytest.mark.parametrize("partitioner", ["pmap", pytest.param("shard_map", marks=pytest.mark.slow)])
 def test_the_number_of_learning_devices_changes_nothing(tmp_path, partitioner):
     one = train(tmp_path / "one", num_devices=1)
     two = train(tmp_path / "two", num_devices=2, partitioner=partitioner)
