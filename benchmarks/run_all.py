@@ -170,9 +170,9 @@ def rollout_limit(results: dict[str, Result]) -> str:
     return (
         f"A bare loop over `mujoco.batch` with the same robot, servos and number of simulations"
         f" makes {loop:,.0f} control steps/s. Rollouts of native physics, with policy, terms and"
-        f" resets, reach {shares[1]:.0%} of it on 1 device and {shares[2]:.0%} on 2. More than all"
-        " of it is no mistake: the loop's robots jerk about by random targets, and touch the floor"
-        " otherwise than those that learn to stand."
+        f" resets, reach {shares[1]:.0%} of it on 1 device and {shares[2]:.0%} on 2. It can be more"
+        " than all of it: the loop's robots follow random targets, and do other things than those"
+        " of a policy."
     )
 
 

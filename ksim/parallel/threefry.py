@@ -17,8 +17,8 @@ def unroll_threefry() -> None:
 
     JAX hashes with Threefry, and on a CPU compiles it as a loop of five passes, each of them
     several operations. An environment draws a handful of numbers at a time, so starting those
-    operations costs more than they do: native rollouts of the humanoid took 8% longer, and the
-    loops took longer to compile too. The numbers are the same, bit by bit.
+    operations costs more than they do: native rollouts of the humanoid took up to 8% longer
+    (jax 0.9), and half a second more to compile. The numbers are the same, bit by bit.
     """
     mlir.register_lowering(
         threefry2x32_p, mlir.lower_fun(threefry2x32, multiple_results=True), platform="cpu"

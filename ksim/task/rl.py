@@ -325,7 +325,11 @@ class RLTask(ABC, Generic[ConfigT]):
             return self.verify_setup()
         program = self.build()
         if self.config.run_mode == "train":
-            return run.train(self._overlapped(program), self.config)
+            if self.config.is_overlapped:
+                from ksim.task.overlap import overlapped
+
+                program = overlapped(program)
+            return run.train(program, self.config)
         if self.config.run_mode == "evaluate":
             return run.evaluate_checkpoint(program, self.config).metrics()
         from ksim.task import watching
@@ -334,24 +338,6 @@ class RLTask(ABC, Generic[ConfigT]):
             return watching.film_checkpoint(program, self.config)
         watching.view_checkpoint(program, self.config)
         return None
-
-    def _overlapped(self, program: Program) -> Program:
-        """Returns the program with a host that acts beside it, if the options say so."""
-        if not self.config.is_overlapped:
-            return program
-        import jax
-
-        from ksim.parallel import SingleDevice
-        from ksim.parallel.processes import current_processes
-
-        num_processes = current_processes().count
-        if num_processes > 1:
-            raise ConfigError(
-                f"is_overlapped=true acts in one process, and there are {num_processes}."
-                " Write is_overlapped=false, or start one process."
-            )
-        host = SingleDevice(jax.local_devices(backend="cpu")[0])
-        return dataclasses.replace(program, host=host)
 
     def evaluate_episodes(self, observations: Sequence[str] = ()) -> Episodes:
         """Runs the first episode of every environment with a checkpoint's deterministic policy.

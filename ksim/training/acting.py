@@ -6,10 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import jax
-import numpy as np
 
 from ksim.rl import RolloutStatistics
-from ksim.training.program import TRAIN, Program, RolloutRequest
+from ksim.training.program import TRAIN, Program
 from ksim.training.telemetry import DeviceClock
 
 
@@ -56,7 +55,7 @@ class Actor:
         program = self._program
         began = time.monotonic()
         env_state, trajectory, statistics = self._rollout(
-            acting_state, env_state, rollout_request(program, iteration)
+            acting_state, env_state, program.rollout_request(TRAIN, iteration)
         )
         device_seconds = self._clock.wait(statistics.num_steps, began)
         jax.block_until_ready(statistics)
@@ -74,14 +73,3 @@ class Actor:
         if self._thread is None:
             self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="acting")
         return self._thread.submit(self.act, acting_state, env_state, iteration)
-
-
-def rollout_request(program: Program, iteration: int) -> Any:
-    """Returns the request for the rollout of an iteration of training, in the actor's layout."""
-    return program.actor.replicate_state(
-        RolloutRequest(
-            is_deterministic=np.array(False),
-            stream=np.array(TRAIN, np.int32),
-            index=np.array(iteration, np.int32),
-        )
-    )

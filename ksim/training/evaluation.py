@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ksim.training.metrics import Metrics
-from ksim.training.program import EVALUATE, Program, RolloutRequest
+from ksim.training.program import EVALUATE, Program
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def run_episodes(
     env_state = evaluation_environments(program, seed)
     rollouts = []
     for index in range(num_rollouts):
-        request = evaluation_request(program, iteration * num_rollouts + index)
+        request = program.rollout_request(EVALUATE, iteration * num_rollouts + index)
         env_state, trajectory, _ = rollout(train_state, env_state, request)
         kept = (
             {name: trajectory.observations[name] for name in observations},
@@ -110,17 +110,6 @@ def run_episodes(
 def evaluation_environments(program: Program, seed: int) -> Any:
     """Returns environments that belong to no training, in the layout of what acts."""
     return program.actor.shard_environments(program.new_environments(seed, EVALUATE))
-
-
-def evaluation_request(program: Program, index: int) -> Any:
-    """Returns the request for the `index`-th rollout of all evaluations, likewise."""
-    return program.actor.replicate_state(
-        RolloutRequest(
-            is_deterministic=np.array(True),
-            stream=np.array(EVALUATE, np.int32),
-            index=np.array(index, np.int32),
-        )
-    )
 
 
 def first_episodes(

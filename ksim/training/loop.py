@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
-from ksim.training.acting import Acted, Actor, rollout_request
+from ksim.training.acting import Acted, Actor
 from ksim.training.checkpoint import (
     has_part,
     prune_checkpoints,
@@ -21,7 +21,7 @@ from ksim.training.evaluation import run_episodes
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loggers import MetricsLogger
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
-from ksim.training.program import CompiledProgram, Program
+from ksim.training.program import TRAIN, CompiledProgram, Program
 from ksim.training.run_directory import RunDirectory
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, device_metrics
@@ -121,7 +121,7 @@ class TrainingLoop:
             program,
             state.train_state,
             state.env_state,
-            rollout_request(program, 0),
+            program.rollout_request(TRAIN, 0),
             status,
             state.acting_state,
         )

@@ -183,6 +183,21 @@ class Program:
         everywhere = jax.tree.map(lambda _: PartitionSpec(), shapes)
         return dataclasses.replace(everywhere, learner=self.algorithm.specs(shapes.learner))
 
+    def rollout_request(self, stream: int, index: int) -> Any:
+        """Returns the request for a rollout, in the layout of what acts.
+
+        Args:
+          stream: `TRAIN`, which explores, or `EVALUATE`, which does not.
+          index: which rollout of that stream.
+        """
+        return self.actor.replicate_state(
+            RolloutRequest(
+                is_deterministic=np.array(stream == EVALUATE),
+                stream=np.array(stream, np.int32),
+                index=np.array(index, np.int32),
+            )
+        )
+
     def place_train_state(self, train_state: TrainState) -> Any:
         """Puts a whole train state onto the devices, in the partitioner's layout."""
         return self.partitioner.place_state(train_state, self.state_specs)

@@ -26,7 +26,6 @@ from ksim.training.compilation import compile_rollout, enable_compilation_cache
 from ksim.training.evaluation import (
     Episodes,
     evaluation_environments,
-    evaluation_request,
     run_episodes,
 )
 from ksim.training.interrupt import GracefulStop
@@ -39,7 +38,7 @@ from ksim.training.loggers import (
 from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
 from ksim.training.manifest import verify_manifest
 from ksim.training.metrics import Metrics
-from ksim.training.program import Program
+from ksim.training.program import EVALUATE, Program
 from ksim.training.run_directory import (
     RunDirectory,
     check_run_directory,
@@ -214,7 +213,7 @@ def evaluate_checkpoint(
             program,
             state,
             evaluation_environments(program, config.seed),
-            evaluation_request(program, 0),
+            program.rollout_request(EVALUATE, 0),
             status,
         )
         with status.phase("evaluating the policy"):

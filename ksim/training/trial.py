@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ksim.training.acting import rollout_request
 from ksim.training.compilation import compile_program
-from ksim.training.program import CompiledProgram, Program
+from ksim.training.program import TRAIN, CompiledProgram, Program
 from ksim.training.status import RunStatus
 
 
@@ -30,7 +29,7 @@ class Trial:
             train_state = program.place_train_state(program.initial_train_state(seed))
             env_state = program.partitioner.shard_environments(program.new_environments(seed))
         compiled = compile_program(
-            program, train_state, env_state, rollout_request(program, 0), status
+            program, train_state, env_state, program.rollout_request(TRAIN, 0), status
         )
         return cls(program, compiled, train_state, env_state)
 
@@ -40,7 +39,7 @@ class Trial:
         for iteration in range(num_iterations + 1):
             began = time.monotonic()
             self.env_state, trajectory, sums = self.compiled.rollout(
-                self.train_state, self.env_state, rollout_request(self.program, iteration)
+                self.train_state, self.env_state, self.program.rollout_request(TRAIN, iteration)
             )
             jax.block_until_ready(sums)
             acted = time.monotonic()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.parallel import SingleDevice, processes
+from ksim.parallel import SingleDevice
 from ksim.rl import RolloutStatistics, Trajectory
+from ksim.task import overlap
 from ksim.training import loop
 from ksim.training.acting import Actor
 from tests.small_cartpole import (
@@ -138,8 +139,7 @@ def test_an_evaluation_is_no_training(tmp_path):
 
 
 def test_the_host_acts_and_all_devices_learn():
-    task = overlapped_task(num_devices=2)
-    program = task._overlapped(task.build())
+    program = overlap.overlapped(overlapped_task(num_devices=2).build())
     assert isinstance(program.actor, SingleDevice)
     assert program.actor.devices[0].platform == "cpu"
     assert program.partitioner.num_devices == 2
@@ -151,11 +151,10 @@ def test_physics_on_the_devices_is_refused():
 
 
 def test_several_processes_are_refused(monkeypatch):
-    task = overlapped_task(num_devices=1)
-    program = task.build()
-    monkeypatch.setattr(processes, "current_processes", lambda: type("Two", (), {"count": 2}))
+    program = overlapped_task(num_devices=1).build()
+    monkeypatch.setattr(overlap, "current_processes", lambda: type("Two", (), {"count": 2}))
     with pytest.raises(ksim.ConfigError, match="is_overlapped=false"):
-        task._overlapped(program)
+        overlap.overlapped(program)
 
 
 @pytest.mark.parametrize("num_parts", [1, 2, 4])
