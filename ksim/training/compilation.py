@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ksim.parallel.compiler_options import UPDATE, heard_options
 from ksim.parallel.threefry import unroll_threefry
 from ksim.training.program import CompiledProgram, Program
 from ksim.training.status import RunStatus
@@ -113,7 +114,8 @@ def compile_program(
         with status.phase("tracing the update"):
             update = functions.update.lower(train_state, *acted)
         with status.phase("compiling the rollout and the update"):
-            compiled_update = update.compile()
+            options = UPDATE if program.partitioner.devices[0].platform == "cpu" else {}
+            compiled_update = update.compile(compiler_options=heard_options(options))
             return CompiledProgram(compiled_rollout.result(), compiled_update)
 
 
@@ -126,7 +128,7 @@ class _TracedRollout:
     options: Mapping[str, Any]
 
     def compile(self) -> Any:
-        rollout = self.rollout.compile(compiler_options=_without_flags(self.options))
+        rollout = self.rollout.compile(compiler_options=heard_options(self.options))
         if self.gather is None:
             return rollout
         return GatheringRollout(self.gather.compile(), rollout)
@@ -143,9 +145,3 @@ def _trace_rollout(
     unroll_threefry()
     rollout = program.rollout.lower(train_state, env_state, request)
     return _TracedRollout(gather, rollout, program.rollout_options)
-
-
-def _without_flags(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options for XLA that are not given in `XLA_FLAGS`, which have the last word."""
-    flags = os.environ.get("XLA_FLAGS", "")
-    return {name: value for name, value in options.items() if f"--{name}=" not in flags}

@@ -6,11 +6,13 @@ from typing import Any
 
 import jax
 
+from ksim.parallel.compiler_options import RUN_ONCE, heard_options
+
 
 class Construction:
     """A function that makes arrays, traced once: for their shapes, and for the arrays.
 
-    It is compiled when it is first called.
+    It is compiled when it is first called, quickly: it runs once.
     """
 
     def __init__(self, function: Callable[..., Any], *example: Any) -> None:
@@ -31,7 +33,8 @@ class Construction:
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        return self._lowered.compile()
+        options = heard_options(RUN_ONCE) if jax.default_backend() == "cpu" else None
+        return self._lowered.compile(compiler_options=options)
 
     def __call__(self, *arguments: Any) -> Any:
         """Makes the arrays."""

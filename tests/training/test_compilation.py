@@ -3,6 +3,7 @@
 import jax
 import pytest
 
+from ksim.parallel.compiler_options import RUN_ONCE, UPDATE, heard_options
 from ksim.training.status import RunStatus
 from ksim.training.trial import Trial
 from tests.small_cartpole import small_task
@@ -31,8 +32,34 @@ def compile_small(task):
 def test_rollouts_of_native_physics_are_compiled_quickly(told, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     compile_small(SmallMujocoTask(SmallMujocoConfig(engine="mujoco", num_devices=1)))
-    assert {"xla_backend_optimization_level": 1} in told
-    assert told.count(None) == len(told) - 1  # the update, and what makes the first state
+    rollouts = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+    assert heard_options(rollouts) in told
+
+
+def test_what_runs_once_is_compiled_hardly_at_all(told, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_small(small_task(num_devices=1))
+    assert told.count(heard_options(RUN_ONCE)) == 2  # the first train state, the environments
+
+
+def test_updates_are_compiled_without_expensive_passes(told, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    compile_small(small_task(num_devices=1))
+    assert told.count({"xla_llvm_disable_expensive_passes": True}) == 1
+
+
+def test_an_option_that_xla_has_no_more_is_left_out(monkeypatch):
+    options = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_use_xnnpack": False}
+    monkeypatch.setenv("XLA_FLAGS", "")
+    monkeypatch.setattr(jax, "__version_info__", (0, 9, 2))
+    assert heard_options(options) == options
+    monkeypatch.setattr(jax, "__version_info__", (0, 10, 0))
+    assert heard_options(options) == {"xla_cpu_use_xnnpack": False}
+
+
+def test_xla_knows_every_option():
+    told = {"xla_backend_optimization_level": 1, **RUN_ONCE, **UPDATE}
+    jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=heard_options(told))
 
 
 def test_small_operations_of_mjx_are_compiled_by_xla_itself(told, monkeypatch):
@@ -48,20 +75,21 @@ def test_small_operations_of_mjx_are_compiled_by_xla_itself(told, monkeypatch):
 def test_xla_flags_have_the_last_word(told, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
     compile_small(SmallMujocoTask(SmallMujocoConfig(engine="mujoco", num_devices=1)))
-    assert all(not options for options in told)
+    assert told
+    assert not any("xla_backend_optimization_level" in options for options in told)
 
 
 def test_other_environments_are_compiled_as_well_as_can_be(told, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     compile_small(small_task(num_devices=1))
-    assert not any("xla_backend_optimization_level" in (options or {}) for options in told)
+    assert told.count({}) == 1  # the rollout
 
 
 def test_what_fails_in_the_other_thread_is_raised(monkeypatch):
     compile_as_before = jax.stages.Lowered.compile
 
     def fail(self, compiler_options=None):
-        if compiler_options is not None:  # the rollout's
+        if compiler_options == {}:  # the rollout's
             raise RuntimeError("no memory left")
         return compile_as_before(self)
 
