@@ -1,7 +1,6 @@
 """Every test runs with 8 simulated devices, strict shapes, and types checked at run time."""
 
 import gc
-import importlib.metadata
 import os
 from pathlib import Path
 
@@ -11,13 +10,8 @@ os.environ["XLA_FLAGS"] = " ".join(
         "--xla_force_host_platform_device_count=8",
         "--xla_cpu_collective_call_warn_stuck_timeout_seconds=120",
         "--xla_cpu_collective_call_terminate_timeout_seconds=600",
-        # Tests compile much and run little. A later XLA has no such fusions, and ends the process.
+        # Tests compile much and run little.
         "--xla_backend_optimization_level=0",
-        *(
-            ["--xla_cpu_use_fusion_emitters=false"]
-            if importlib.metadata.version("jaxlib").startswith("0.9.")
-            else []
-        ),
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"

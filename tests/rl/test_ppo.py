@@ -162,7 +162,7 @@ def test_one_step_follows_the_gradient_of_the_whole_batch(model, experience, num
     assert_replicas_identical((learner, metrics))
 
     # The policy that learns is the one that acted.
-    assert metrics["policy/kl"][0] == pytest.approx(0, abs=1e-8)
+    assert metrics["policy/kl"][0] == pytest.approx(0, abs=1e-9)
     assert metrics["policy/clip_fraction"][0] == 0
     assert metrics["loss/entropy"][0] == pytest.approx(0.5 * np.log(2 * np.pi * np.e) - 1)
     norm = np.sqrt(sum(np.sum(np.square(g)) for g in jax.tree.leaves(gradient)))
