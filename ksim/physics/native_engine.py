@@ -88,9 +88,9 @@ class NativeEngine(PhysicsEngine):
         """See `PhysicsEngine.compiler_options`.
 
         Most of a rollout is MuJoCo's work. Optimised less, the humanoid's was compiled with three
-        quarters of the processor time, and ran as fast (medians of 30 within 1%). With
-        fusions lowered by XLA itself, not by way of MLIR, the first update came 1.0 to 1.5 s
-        sooner still (jax 0.9; later ones have no choice).
+        quarters of the processor time, and ran as fast (medians of 30 within 1%). With fusions
+        lowered by XLA itself, not by way of MLIR, the first update came another 1.0 to 1.5 s
+        sooner (jax 0.9; 0.12 has no choice).
         """
         return {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
 

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ksim.parallel.compiler_options import UPDATE, heard_options
+from ksim.training.compiler_options import UPDATE, heard_options
 from ksim.parallel.threefry import unroll_threefry
 from ksim.training.program import CompiledProgram, Program
 from ksim.training.status import RunStatus

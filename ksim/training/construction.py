@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ksim.parallel.compiler_options import RUN_ONCE, heard_options
+from ksim.training.compiler_options import RUN_ONCE, heard_options
 
 
 class Construction:

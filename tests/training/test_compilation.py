@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from ksim.parallel.compiler_options import RUN_ONCE, UPDATE, heard_options
+from ksim.training.compiler_options import RUN_ONCE, UPDATE, heard_options
 from ksim.training.status import RunStatus
 from ksim.training.trial import Trial
 from tests.small_cartpole import small_task
