@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ksim.training.compiler_options import UPDATE, heard_options
 from ksim.parallel.threefry import unroll_threefry
+from ksim.training.compiler_options import UPDATE, heard_options
 from ksim.training.program import CompiledProgram, Program
 from ksim.training.status import RunStatus
 
