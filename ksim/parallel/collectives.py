@@ -18,10 +18,10 @@ AxisName = str | tuple[str, ...]
 def mean_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
     """Averages every array of a pytree over the devices.
 
-    Between processes on CPUs (Gloo) each array of a collective is a message of its own, and a
-    network has a dozen arrays: there, all of one type travel as one.
+    On CPUs devices meet anew for each array of a collective, and a network has a dozen: there,
+    all of one type travel as one.
     """
-    if jax.default_backend() == "cpu" and jax.process_count() > 1:
+    if jax.default_backend() == "cpu" and lax.psum(1, axis_name) > 1:  # a number
         return _joined(lambda x: lax.pmean(x, axis_name), tree)
     return lax.pmean(tree, axis_name)
 
