@@ -1,5 +1,6 @@
 """Running mean and variance of observations, the same on every device."""
 
+import itertools
 from collections.abc import Mapping
 
 import jax.numpy as jnp
@@ -86,27 +87,42 @@ class RunningMoments:
           Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", The
           American Statistician 37(3).
         """
+        # All observations stand side by side: one sum, instead of one for each name.
+        found = [_find(name, observations) for name in self.mean]
+        if not found:
+            return self
         weights = weights.astype(jnp.float32).ravel()
+        old_mean, old_variance = _side_by_side(self.mean), _side_by_side(self.variance)
+        samples = jnp.concatenate([each.reshape(weights.size, -1) for each in found], axis=1)
         batch_count = _sum_over_devices(jnp.sum(weights), axis_name)
         divisor = jnp.where(batch_count > 0, batch_count, 1)
         count = self.count + batch_count
         fraction = batch_count / jnp.where(count > 0, count, 1)
 
-        def batch_mean(samples: Float[Array, "n ..."]) -> Float[Array, "..."]:
+        def batch_mean(samples: Float[Array, "n d"]) -> Float[Array, "d"]:
             total = jnp.tensordot(weights, samples, axes=1, precision=lax.Precision.HIGHEST)
             return _sum_over_devices(total, axis_name) / divisor
 
-        mean, variance = {}, {}
-        for name, old_mean in self.mean.items():
-            # Measured from the old mean, so that sums keep their precision far from the origin.
-            deviations = _deviations(_find(name, observations), old_mean, weights)
-            shift = batch_mean(deviations)
-            spread = batch_mean((deviations - shift[None]) ** 2)
-            mean[name] = old_mean + fraction * shift
-            variance[name] = (1 - fraction) * (self.variance[name] + fraction * shift**2) + (
-                fraction * spread
-            )
-        return RunningMoments(jnp.minimum(count, MAX_COUNT), mean, variance)
+        # Measured from the old mean, so that sums keep their precision far from the origin.
+        deviations = jnp.where(weights[:, None] > 0, samples - old_mean[None], 0)
+        shift = batch_mean(deviations)
+        spread = batch_mean((deviations - shift[None]) ** 2)
+        mean = old_mean + fraction * shift
+        variance = (1 - fraction) * (old_variance + fraction * shift**2) + fraction * spread
+        return RunningMoments(
+            jnp.minimum(count, MAX_COUNT),
+            self._by_name(mean),
+            self._by_name(variance),
+        )
+
+    def _by_name(self, numbers: Float[Array, "d"]) -> dict[str, Float[Array, "..."]]:
+        """Undoes `_side_by_side`."""
+        ends = list(itertools.accumulate(old.size for old in self.mean.values()))
+        parts = jnp.split(numbers, ends[:-1])
+        return {
+            name: part.reshape(old.shape)
+            for (name, old), part in zip(self.mean.items(), parts, strict=True)
+        }
 
     def _normalize(self, name: str, observation: Array) -> Float[Array, "..."]:
         mean = jnp.broadcast_to(self.mean[name], observation.shape)
@@ -123,13 +139,8 @@ def _find(name: str, observations: Mapping[str, Array]) -> Array:
     return observations[name]
 
 
-def _deviations(
-    observation: Array, mean: Float[Array, "..."], weights: Float[Array, "n"]
-) -> Float[Array, "n ..."]:
-    """Returns the samples minus `mean`, batch axes flattened, and 0 where the weight is 0."""
-    samples = observation.reshape(weights.size, *mean.shape)
-    is_counted = (weights > 0).reshape(weights.size, *(1 for _ in mean.shape))
-    return jnp.where(is_counted, samples - mean[None], 0)
+def _side_by_side(moments: Mapping[str, Float[Array, "..."]]) -> Float[Array, "d"]:
+    return jnp.concatenate([moment.ravel() for moment in moments.values()])
 
 
 def _sum_over_devices(

@@ -35,6 +35,7 @@ from ksim.parallel.shardings import (
 from ksim.parallel.shards import (
     ParameterShards,
     are_copies_identical,
+    copies_drift,
     gather_shards,
     has_shards,
     split_axis,
@@ -59,6 +60,7 @@ __all__ = [
     "are_copies_identical",
     "are_replicas_identical",
     "average_replicas",
+    "copies_drift",
     "data_sharding",
     "environment_keys",
     "free_bytes",

@@ -14,6 +14,13 @@ Tree = TypeVar("Tree")
 AxisName = str | tuple[str, ...]
 """The device axis, or all axes of a grid of devices: collectives take either."""
 
+LARGE = 2**20
+"""Numbers from which an array is dealt with alone.
+
+Smaller ones of one type are joined where nothing is lost by it: a network has dozens of arrays, the
+state of its optimizer more, and what XLA makes of an array takes it time, however small that is.
+"""
+
 
 def mean_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
     """Averages every array of a pytree over the devices.
@@ -21,7 +28,7 @@ def mean_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
     On CPUs devices meet anew for each array of a collective, and a network has a dozen: there,
     all of one type travel as one.
     """
-    if jax.default_backend() == "cpu" and lax.psum(1, axis_name) > 1:  # a number
+    if jax.default_backend() == "cpu" and _num_devices(axis_name) > 1:
         return _joined(lambda x: lax.pmean(x, axis_name), tree)
     return lax.pmean(tree, axis_name)
 
@@ -49,12 +56,14 @@ def replica_drift(tree: Any, axis_name: AxisName) -> Float[Array, ""]:
 
     Exactly zero if the replicas agree.
     """
+    if _num_devices(axis_name) == 1:
+        return jnp.float32(0)
+    floating = [leaf for leaf in jax.tree.leaves(tree) if _is_floating(leaf) and leaf.size]
     spreads = [
-        jnp.max(lax.pmax(leaf, axis_name) - lax.pmin(leaf, axis_name))
-        for leaf in jax.tree.leaves(tree)
-        if _is_floating(leaf) and leaf.size
+        jnp.max(lax.pmax(numbers, axis_name) - lax.pmin(numbers, axis_name)).astype(jnp.float32)
+        for numbers in _vectors(floating)
     ]
-    return jnp.max(jnp.stack(spreads)).astype(jnp.float32) if spreads else jnp.float32(0)
+    return jnp.max(jnp.stack(spreads)) if spreads else jnp.float32(0)
 
 
 def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
@@ -65,8 +74,8 @@ def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
     that are bit-identical always agree.
     """
     fingerprint = jnp.uint32(1)
-    for leaf in jax.tree.leaves(tree):
-        words = _words(leaf).ravel()
+    for numbers in _vectors([_without_key(leaf) for leaf in jax.tree.leaves(tree)]):
+        words = _words(numbers)
         places = lax.iota(jnp.uint32, words.size) * jnp.uint32(0x9E3779B9)
         total = jnp.sum(_scramble(words ^ places), dtype=jnp.uint32)
         fingerprint = _scramble(fingerprint) + total
@@ -75,22 +84,45 @@ def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
 
 def are_replicas_identical(tree: Any, axis_name: AxisName) -> Bool[Array, ""]:
     """Returns whether all devices hold the same bits (compared by fingerprint)."""
+    if _num_devices(axis_name) == 1:
+        return jnp.bool_(True)
     fingerprint = replica_fingerprint(tree)
     return lax.pmax(fingerprint, axis_name) == lax.pmin(fingerprint, axis_name)
 
 
 def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:
-    """Applies an elementwise function to all arrays of one type at once."""
+    """Applies an elementwise function to all arrays, to small ones of one type at once."""
     leaves, structure = jax.tree.flatten(tree)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     results = list(leaves)
-    for dtype in sorted({leaf.dtype for leaf in leaves}, key=str):
-        places = [place for place, leaf in enumerate(leaves) if leaf.dtype == dtype]
+    for places in _groups(leaves):
         ends = list(itertools.accumulate(leaves[place].size for place in places))
-        joined = function(jnp.concatenate([leaves[place].ravel() for place in places]))
-        for place, part in zip(places, jnp.split(joined, ends[:-1]), strict=True):
+        parts = jnp.split(function(_vector(leaves, places)), ends[:-1])
+        for place, part in zip(places, parts, strict=True):
             results[place] = part.reshape(leaves[place].shape)
     return jax.tree.unflatten(structure, results)
+
+
+def _vectors(leaves: list[Array]) -> list[Array]:
+    """Returns all numbers of arrays, in as few vectors as there are groups."""
+    return [_vector(leaves, places) for places in _groups(leaves)]
+
+
+def _vector(leaves: list[Array], places: list[int]) -> Array:
+    return jnp.concatenate([leaves[place].ravel() for place in places])
+
+
+def _groups(leaves: list[Array]) -> list[list[int]]:
+    """Returns the places of arrays that are dealt with together."""
+    groups: dict[tuple[str, int | None], list[int]] = {}
+    for place, leaf in enumerate(leaves):
+        alone = place if leaf.size >= LARGE else None
+        groups.setdefault((str(leaf.dtype), alone), []).append(place)
+    return list(groups.values())
+
+
+def _num_devices(axis_name: AxisName) -> int:
+    return lax.psum(1, axis_name)  # of a number: known when traced
 
 
 def _is_floating(leaf: Array) -> bool:
@@ -104,15 +136,19 @@ def _scramble(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     return words ^ (words >> 16)
 
 
-def _words(leaf: Array) -> Array:
-    """Returns the bits of an array as unsigned 32-bit words."""
+def _without_key(leaf: Array) -> Array:
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
+        return jax.random.key_data(leaf)
+    return leaf
+
+
+def _words(leaf: Array) -> UInt32[Array, "m"]:
+    """Returns the bits of a vector as unsigned 32-bit words."""
     if leaf.dtype == jnp.bool_:
         return leaf.astype(jnp.uint32)
     unsigned = jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")
     bits = lax.bitcast_convert_type(leaf, unsigned)
     if leaf.dtype.itemsize == 8:
         low = bits & jnp.uint64(0xFFFFFFFF)
-        return jnp.stack([low, bits >> jnp.uint64(32)]).astype(jnp.uint32)
+        return jnp.concatenate([low, bits >> jnp.uint64(32)]).astype(jnp.uint32)
     return bits.astype(jnp.uint32)

@@ -6,15 +6,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
-from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
 from ksim.config.concerns import SYNC_MODES
-from ksim.parallel.collectives import AxisName, mean_over_devices, replica_drift
+from ksim.parallel.collectives import AxisName, mean_over_devices
 from ksim.parallel.compression import Compression
-from ksim.parallel.shards import ParameterShards, are_copies_identical
+from ksim.parallel.shards import ParameterShards, copies_drift
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,18 +121,4 @@ class Synchronisation:
 
     def drift(self, parameters: Any) -> Float[Array, ""]:
         """Returns the largest difference between two replicas of any parameter."""
-        drift = replica_drift(parameters, self.replica_axis_name)
-        if self.shards.axis_name is None:
-            return drift
-        return lax.pmax(drift, self.shards.axis_name)
-
-    def unexpected_drift(self, parameters: Any) -> Float[Array, ""]:
-        """Returns what `drift` does, for replicas that should not differ.
-
-        Fingerprints say that they do not; only if they differ are parameters sent.
-        """
-        specs = self.shards.specs
-        if self.shards.axis_name is None:
-            specs = jax.tree.map(lambda _: PartitionSpec(), parameters)
-        is_identical = are_copies_identical(parameters, specs, self.axis_name)
-        return lax.cond(is_identical, lambda _: jnp.float32(0), self.drift, parameters)
+        return copies_drift(parameters, self.shards.specs, self.axis_name)

@@ -233,15 +233,11 @@ class PPO(Algorithm):
         progress = Progress(learner, pending, synchronisation.no_errors(learner.model))
         progress, metrics = lax.scan(one_update, progress, (turns, members))
         learner = progress.learner
-        drift = jnp.max(metrics.pop("device/replica_drift"))
+        once = {"policy/learning_rate_scale": learner.learning_rate_scale}
+        if synchronisation.may_drift:
+            once["device/replica_drift"] = jnp.max(metrics.pop("device/replica_drift"))
         metrics = jax.tree.map(jnp.mean, metrics)
-        metrics = mean_over_devices(metrics | batch_metrics, synchronisation.axis_name)
-        if not synchronisation.may_drift:
-            drift = synchronisation.unexpected_drift(learner.model)
-        return learner, metrics | {
-            "device/replica_drift": drift,
-            "policy/learning_rate_scale": learner.learning_rate_scale,
-        }
+        return learner, once | mean_over_devices(metrics | batch_metrics, synchronisation.axis_name)
 
     def prepare(
         self, trajectory: Trajectory, normalizer: RunningMoments | None
@@ -349,7 +345,7 @@ class PPO(Algorithm):
             # Devices agree on the divergence only when they synchronise.
             learning_rate_scale=jnp.where(turn.is_synchronising, adapted, scale),
         )
-        metrics = self._with_norm(metrics, gradients)
+        metrics |= self._norm(gradients)
         if self.synchronisation.may_drift:
             learner, drift = self._where_synchronising(
                 turn, self._agree_on_parameters, (learner, jnp.float32(0))
@@ -369,13 +365,10 @@ class PPO(Algorithm):
     def _hold(self, progress: Progress, metrics: Metrics, turn: Turn) -> tuple[Progress, Metrics]:
         """Lets the gradients wait."""
         assert progress.pending is not None
-        return progress, self._with_norm(metrics, progress.pending.mean())
+        return progress, metrics | self._norm(progress.pending.mean())
 
-    def _with_norm(self, metrics: Metrics, gradients: Any) -> Metrics:
-        return metrics | {
-            "policy/gradient_norm": self.synchronisation.shards.norm(gradients),
-            "device/replica_drift": jnp.float32(0),
-        }
+    def _norm(self, gradients: Any) -> Metrics:
+        return {"policy/gradient_norm": self.synchronisation.shards.norm(gradients)}
 
     def _where_synchronising(self, turn: Turn, agree: Any, operand: Any) -> Any:
         """Calls `agree` on synchronising updates only; the others communicate nothing."""

@@ -63,9 +63,10 @@ def check_update_metrics(
         )
     if not metrics["device/is_identical"]:
         raise RuntimeError(
-            f"Iteration {iteration}: the devices do not hold the same parameters. A gradient"
-            " synchronisation of your own must return the same values on every device; if there is"
-            " none, this is an error in ksim."
+            f"Iteration {iteration}: the devices do not hold the same parameters, which differ by"
+            f" up to {metrics['device/replica_drift']:.3g}. A gradient synchronisation of your own"
+            " must return the same values on every device; if there is none, this is an error in"
+            " ksim."
         )
 
 

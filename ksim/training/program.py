@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from jax import lax
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, Int, Key
 
@@ -20,6 +21,7 @@ from ksim.parallel import (
     Placement,
     SingleDevice,
     are_copies_identical,
+    copies_drift,
     gather_shards,
     has_shards,
     sum_over_devices,
@@ -271,10 +273,26 @@ class Program:
             iteration=iteration,
             key=train_state.key,
         )
-        return train_state, metrics | {
+        return train_state, {
             "curriculum/level": level,
-            "device/is_identical": are_copies_identical(train_state, self.state_specs, axis_name),
+            **self._agreement(train_state),
+            **metrics,
         }
+
+    def _agreement(self, train_state: TrainState) -> dict[str, Array]:
+        """Returns whether the devices hold the same state, and how far apart its parameters are.
+
+        Fingerprints say the first; only if they differ are parameters sent.
+        """
+        specs, axis_name = self.state_specs, self.partitioner.axis_name
+        is_identical = are_copies_identical(train_state, specs, axis_name)
+        drift = lax.cond(
+            is_identical,
+            lambda _: jnp.float32(0),
+            lambda model: copies_drift(model, specs.learner.model, axis_name),
+            train_state.learner.model,
+        )
+        return {"device/is_identical": is_identical, "device/replica_drift": drift}
 
     def _progress(
         self, statistics: RolloutStatistics, iteration: Int[Array, ""]

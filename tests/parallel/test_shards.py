@@ -17,6 +17,7 @@ from ksim.parallel import (
     ShardMap,
     SingleDevice,
     are_copies_identical,
+    copies_drift,
 )
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
@@ -123,8 +124,11 @@ def test_copies_are_compared_where_they_should_be_the_same(differs_over, leaf, i
         own = math.prod(lax.axis_index(name) for name in differs_over) if differs_over else 0
         parameters = parameters | {leaf: parameters[leaf] + own}
         verdict = are_copies_identical(parameters, specs, partitioner.axis_name)
-        return jnp.full(1, verdict)
+        drift = copies_drift(parameters, specs, partitioner.axis_name)
+        return jnp.full(1, verdict), jnp.full(1, drift)
 
-    run = partitioner.partition(program, (specs,), SHARDED)
+    run = partitioner.partition(program, (specs,), (SHARDED, SHARDED))
     found = run(partitioner.place_state(PARAMETERS, specs))
-    assert partitioner.gather_environments(found).tolist() == [is_identical] * 4
+    verdicts, drifts = partitioner.gather_environments(found)
+    assert verdicts.tolist() == [is_identical] * 4
+    np.testing.assert_allclose(drifts, [0.0 if is_identical else 1.0] * 4, rtol=1e-6)

@@ -106,6 +106,15 @@ def test_custom_gradient_sync_works_on_the_axis_of_the_options():
     assert metrics["device/is_identical"] == 1
 
 
+def test_how_far_replicas_came_apart_without_agreement():
+    program = NoAgreement(small_config(num_devices=2)).build()
+    train_state, metrics = next(iterate(program, compiled_program(program), 1))
+    spreads = [np.ptp(leaf, axis=0).max() for leaf in numbers(train_state.learner.model).values()]
+    assert metrics["device/is_identical"] == 0
+    assert metrics["device/replica_drift"] == pytest.approx(max(spreads))
+    assert max(spreads) > 0
+
+
 def test_a_sync_that_does_not_agree_ends_the_run_and_saves_nothing(tmp_path):
     task = NoAgreement(small_config(num_devices=2, run_dir=f"{tmp_path}/run", max_steps=3))
     with pytest.raises(RuntimeError, match="the devices do not hold the same parameters"):
