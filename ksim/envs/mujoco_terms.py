@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+import numpy as np
+
 from ksim.terms import (
     Actuators,
     Command,
@@ -43,6 +45,13 @@ def check_terms(terms: MujocoTerms, num_controls: int) -> None:
         raise ValueError("get_observations() gave no observations: give at least one.")
     if not terms.rewards:
         raise ValueError("get_rewards() gave no rewards: give at least one.")
+    for name, reward in terms.rewards.items():
+        scale = np.asarray(reward.scale)
+        if scale.ndim or not np.issubdtype(scale.dtype, np.number) or not np.isfinite(scale):
+            raise ValueError(
+                f'The reward "{name}" has scale={reward.scale!r}: a scale must be a finite number.'
+                " Write scale=1.0, or scale=-1.0 for a penalty."
+            )
     if not any(term.action_size for term in terms.actuators.values()):
         raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
     if DIVERGED in terms.terminations:

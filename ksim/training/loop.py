@@ -152,10 +152,11 @@ class TrainingLoop:
     def initial_state(self, start_from: Path | None) -> RunState:
         """Returns the state of a new run, or that of a checkpoint."""
         program = self._program
-        train_state = program.initial_train_state(self._settings.seed)
-        env_state = program.new_environments(self._settings.seed)
-        acting_state = train_state
-        if start_from is not None:
+        if start_from is None:
+            train_state = program.initial_train_state(self._settings.seed)
+            env_state = program.new_environments(self._settings.seed)
+            acting_state = train_state
+        else:
             target, parts = saved_state(program, start_from)
             whole = restore_checkpoint(start_from, target, parts)
             train_state, env_state = whole["train"], whole["environments"]

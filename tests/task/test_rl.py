@@ -118,6 +118,13 @@ def test_native_data_holds_what_the_terms_read():
     assert "qfrc_bias" in fields and "xanchor" not in fields
 
 
+def with_scale(scale):
+    """A reward with any scale; the types that tests check would refuse some of them."""
+    reward = ksim.AliveReward()
+    object.__setattr__(reward, "scale", scale)
+    return reward
+
+
 @pytest.mark.parametrize(
     ("hooks", "error", "message"),
     [
@@ -132,6 +139,14 @@ def test_native_data_holds_what_the_terms_read():
             "must be a Reward, found LastActionObservation",
         ),
         ({"get_rewards": lambda model: []}, ValueError, r"get_rewards\(\) gave no rewards"),
+        *(
+            (
+                {"get_rewards": lambda model, scale=scale: [with_scale(scale)]},
+                ValueError,
+                r'"alive" has scale=.*must be a finite number. Write scale=1.0',
+            )
+            for scale in ("big", None, float("nan"), (1.0, 2.0))
+        ),
         ({"get_observations": lambda model: {}}, ValueError, "gave no observations"),
         ({"get_actuators": lambda model: []}, ValueError, "gave no actuators"),
         (
