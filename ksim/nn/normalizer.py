@@ -1,11 +1,12 @@
 """Running mean and variance of observations, the same on every device."""
 
-import itertools
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
 MAX_COUNT = 1e8
@@ -88,12 +89,16 @@ class RunningMoments:
           American Statistician 37(3).
         """
         # All observations stand side by side: one sum, instead of one for each name.
-        found = [_find(name, observations) for name in self.mean]
-        if not found:
+        if not self.mean:
             return self
         weights = weights.astype(jnp.float32).ravel()
-        old_mean, old_variance = _side_by_side(self.mean), _side_by_side(self.variance)
-        samples = jnp.concatenate([each.reshape(weights.size, -1) for each in found], axis=1)
+        old_mean, by_name = ravel_pytree(self.mean)
+        old_variance, _ = ravel_pytree(self.variance)
+        found = {
+            name: _find(name, observations).reshape(weights.size, *mean.shape)
+            for name, mean in self.mean.items()
+        }
+        samples = jax.vmap(lambda sample: ravel_pytree(sample)[0])(found)
         batch_count = _sum_over_devices(jnp.sum(weights), axis_name)
         divisor = jnp.where(batch_count > 0, batch_count, 1)
         count = self.count + batch_count
@@ -109,20 +114,7 @@ class RunningMoments:
         spread = batch_mean((deviations - shift[None]) ** 2)
         mean = old_mean + fraction * shift
         variance = (1 - fraction) * (old_variance + fraction * shift**2) + fraction * spread
-        return RunningMoments(
-            jnp.minimum(count, MAX_COUNT),
-            self._by_name(mean),
-            self._by_name(variance),
-        )
-
-    def _by_name(self, numbers: Float[Array, "d"]) -> dict[str, Float[Array, "..."]]:
-        """Undoes `_side_by_side`."""
-        ends = list(itertools.accumulate(old.size for old in self.mean.values()))
-        parts = jnp.split(numbers, ends[:-1])
-        return {
-            name: part.reshape(old.shape)
-            for (name, old), part in zip(self.mean.items(), parts, strict=True)
-        }
+        return RunningMoments(jnp.minimum(count, MAX_COUNT), by_name(mean), by_name(variance))
 
     def _normalize(self, name: str, observation: Array) -> Float[Array, "..."]:
         mean = jnp.broadcast_to(self.mean[name], observation.shape)
@@ -137,10 +129,6 @@ def _find(name: str, observations: Mapping[str, Array]) -> Array:
             f" Observations: {', '.join(observations)}."
         )
     return observations[name]
-
-
-def _side_by_side(moments: Mapping[str, Float[Array, "..."]]) -> Float[Array, "d"]:
-    return jnp.concatenate([moment.ravel() for moment in moments.values()])
 
 
 def _sum_over_devices(

@@ -122,8 +122,12 @@ def are_copies_identical(tree: Any, specs: Any, axis_name: AxisName) -> Bool[Arr
 
 
 def copies_drift(tree: Any, specs: Any, axis_name: AxisName) -> Float[Array, ""]:
-    """Returns the largest difference between any two copies of a number; for the arguments see
-    `are_copies_identical`.
+    """Returns the largest difference between any two copies of one number.
+
+    Args:
+      tree: what a device holds of a state.
+      specs: as for `are_copies_identical`.
+      axis_name: the axes over all devices.
     """
     axes = _axes(axis_name)
     drift = jnp.float32(0)

@@ -273,26 +273,25 @@ class Program:
             iteration=iteration,
             key=train_state.key,
         )
-        return train_state, {
+        is_identical = are_copies_identical(train_state, self.state_specs, axis_name)
+        if "device/replica_drift" not in metrics:  # the algorithm lets nothing drift
+            metrics["device/replica_drift"] = self._unexpected_drift(train_state, is_identical)
+        return train_state, metrics | {
             "curriculum/level": level,
-            **self._agreement(train_state),
-            **metrics,
+            "device/is_identical": is_identical,
         }
 
-    def _agreement(self, train_state: TrainState) -> dict[str, Array]:
-        """Returns whether the devices hold the same state, and how far apart its parameters are.
-
-        Fingerprints say the first; only if they differ are parameters sent.
-        """
-        specs, axis_name = self.state_specs, self.partitioner.axis_name
-        is_identical = are_copies_identical(train_state, specs, axis_name)
-        drift = lax.cond(
+    def _unexpected_drift(
+        self, train_state: TrainState, is_identical: Bool[Array, ""]
+    ) -> Float[Array, ""]:
+        """Returns how far apart the parameters of the devices are; sends them only if they are."""
+        specs = self.state_specs.learner.model
+        return lax.cond(
             is_identical,
             lambda _: jnp.float32(0),
-            lambda model: copies_drift(model, specs.learner.model, axis_name),
+            lambda model: copies_drift(model, specs, self.partitioner.axis_name),
             train_state.learner.model,
         )
-        return {"device/is_identical": is_identical, "device/replica_drift": drift}
 
     def _progress(
         self, statistics: RolloutStatistics, iteration: Int[Array, ""]

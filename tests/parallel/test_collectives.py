@@ -8,6 +8,7 @@ import pytest
 from ksim.parallel import (
     are_replicas_identical,
     average_replicas,
+    collectives,
     mean_over_devices,
     replica_drift,
     replica_fingerprint,
@@ -29,8 +30,10 @@ def test_mean_and_sum():
     np.testing.assert_array_equal(total["b"], [[6], [6], [6]])
 
 
-def test_on_a_cpu_arrays_of_one_type_travel_as_one(monkeypatch):
-    """One message for each type, the same numbers as without."""
+@pytest.mark.parametrize(("large", "num_messages"), [(collectives.LARGE, 2), (3, 3)])
+def test_on_a_cpu_small_arrays_of_one_type_travel_as_one(large, num_messages, monkeypatch):
+    """One message for each type and each large array, the same numbers as without."""
+    monkeypatch.setattr(collectives, "LARGE", large)
     tree = {
         "a": jnp.arange(12.0).reshape(2, 3, 2),
         "none": jnp.zeros((2, 0)),
@@ -38,7 +41,7 @@ def test_on_a_cpu_arrays_of_one_type_travel_as_one(monkeypatch):
         "b": (jnp.array([1.0, 4.0]),),
     }
     joined = jax.pmap(lambda tree: mean_over_devices(tree, "device"), axis_name="device")
-    assert joined.lower(tree).as_text().count("stablehlo.all_reduce") == 2
+    assert joined.lower(tree).as_text().count("stablehlo.all_reduce") == num_messages
     means = joined(tree)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     apart = jax.pmap(lambda tree: mean_over_devices(tree, "device"), axis_name="device")

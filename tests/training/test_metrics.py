@@ -64,7 +64,8 @@ def test_a_number_that_is_none_ends_the_run(value):
 
 def test_replicas_that_differ_end_the_run():
     check_update_metrics({"device/is_identical": 1.0}, 7)
-    with pytest.raises(RuntimeError, match=r"Iteration 7: the devices do .* by up to 0\.25"):
+    message = r"Iteration 7: the devices do not hold the same .* differ by up to 0\.25"
+    with pytest.raises(RuntimeError, match=message):
         check_update_metrics({"device/is_identical": 0.0, "device/replica_drift": 0.25}, 7)
 
 
