@@ -1,11 +1,13 @@
 """When and how the devices of a run agree on their parameters."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
@@ -94,10 +96,15 @@ class Synchronisation:
         return (update % self.period == 0) | (update == num_updates)
 
     def gradients(self, gradients: Any) -> Any:
-        """Returns gradients averaged over replicas, or what the replacement makes of them."""
-        if self.average_gradients is not None:
-            return self.average_gradients(gradients)
-        return mean_over_devices(gradients, self.replica_axis_name)
+        """Returns gradients averaged over replicas, or what the replacement makes of them.
+
+        The barrier compiles what follows apart from what averages: an optimizer rounds alike
+        whichever of the two it was, so that equal means lead to equal bits.
+        """
+        average = self.average_gradients or functools.partial(
+            mean_over_devices, axis_name=self.replica_axis_name
+        )
+        return lax.optimization_barrier(average(gradients))
 
     def no_errors(self, parameters: Any) -> Any:
         """Returns what compression has taken from gradients before the first; `()` without it."""
