@@ -217,7 +217,7 @@ def check_everything(train_state, metrics, get_num_devices, **_):
 def shared_compilation_cache(tmp_path_factory):
     """Most blocks train the same small program."""
     jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.mark.parametrize("title", BLOCKS)

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import queue
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -12,7 +10,6 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jax import lax
-from jax.experimental.buffer_callback import buffer_callback
 from jaxtyping import Array, Bool, Float
 from mujoco import batch as mujoco_batch
 
@@ -20,9 +17,10 @@ from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.model import PhysicsModel
+from ksim.physics.named_functions import call_named, named
 from ksim.physics.native_data import NativeData, is_floating, state_bits
 from ksim.physics.native_defaults import DefaultData
-from ksim.physics.native_simulations import Simulations
+from ksim.physics.native_stepper import NativeStepper
 
 ALWAYS_READ = ("time", "qpos", "qvel", "ctrl")
 WRITABLE = ("qpos", "qvel", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")
@@ -68,15 +66,11 @@ class NativeEngine(PhysicsEngine):
         self._initial_data = NativeData(  # type: ignore[abstract]
             state=state_bits(default.state), fields={name: known[name] for name in sorted(names)}
         )
-        self._default_state = default.state
-        self._is_of_last_substep = {
-            name: mask for name, mask in default.is_of_last_substep.items() if name in names
-        }
         if mujoco.get_mju_user_warning() is None:
             # By default MuJoCo writes a file into the working folder, for every warning.
             mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
-        # Devices call at the same time, and a batch serves one call at a time.
-        self._idle: dict[Any, queue.LifoQueue[Simulations]] = defaultdict(queue.LifoQueue)
+        stepper = NativeStepper(model, self._num_threads, default)
+        self._stepper = named(stepper.name, stepper)
 
     @property
     def description(self) -> str:
@@ -129,71 +123,41 @@ class NativeEngine(PhysicsEngine):
     ) -> PhysicsData:
         """See `PhysicsEngine.step`."""
         assert isinstance(data, NativeData)
-        written = {name: data.fields[name] for name in WRITABLE if name in data.fields}
-        arguments = (dict(fields), data.state, written, ctrl, start, is_reset)
-        result = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), data)
+        arguments = {
+            "state": data.state,
+            "written": {name: data.fields[name] for name in WRITABLE if name in data.fields},
+            "ctrl": ctrl,
+            "is_reset": is_reset,
+            "start": {"qpos": start.qpos, "qvel": start.qvel},
+            "model": dict(fields),
+        }
+        results = {"state": data.state, "fields": dict(data.fields)}
+        results = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), results)
 
-        def step_here(*arguments: Any) -> PhysicsData:
+        def step_here(arguments: Any) -> Any:
             """On a CPU: in place, on JAX's own buffers."""
-            callback = buffer_callback(self._step_buffers, result, vmap_method="broadcast_all")
-            return callback(*arguments)
+            return call_named(self._stepper.name, results, arguments)
 
-        def step_on_the_host(*arguments: Any) -> PhysicsData:
+        def step_on_the_host(arguments: Any) -> Any:
             return jax.pure_callback(
-                self._step_arrays, result, *arguments, vmap_method="broadcast_all"
+                self._step_copies, results, arguments, vmap_method="broadcast_all"
             )
 
-        return lax.platform_dependent(*arguments, cpu=step_here, default=step_on_the_host)
+        stepped = lax.platform_dependent(arguments, cpu=step_here, default=step_on_the_host)
+        return NativeData(**stepped)  # type: ignore[abstract]
 
-    def _step_buffers(self, context: Any, out: NativeData, *arguments: Any) -> None:
-        """Steps every simulation of a call; the leaves are buffers of the CPU."""
-        out, arguments = jax.tree.map(np.asarray, (out, arguments))
-        self._step_all(out, *arguments)
-
-    def _step_arrays(self, *arguments: Any) -> NativeData:
-        """Steps every simulation of a call; the leaves are arrays, copied from the device."""
+    def _step_copies(self, arguments: Any) -> Any:
+        """Steps simulations whose arrays, with any leading axes, were copied from a device."""
         arguments = jax.tree.map(np.asarray, arguments)
-        leading = arguments[1].shape[:-1]
-        out = jax.tree.map(lambda x: np.empty((*leading, *x.shape), x.dtype), self._initial_data)
-        self._step_all(out, *arguments)
-        return out
-
-    def _step_all(
-        self,
-        out: NativeData,
-        fields: Mapping[str, np.ndarray],
-        state: np.ndarray,
-        written: Mapping[str, np.ndarray],
-        ctrl: np.ndarray,
-        start: EpisodeStart,
-        is_reset: np.ndarray,
-    ) -> None:
-        """Writes the next data of all simulations; arrays have any leading axes."""
-        num_axes, num_simulations = is_reset.ndim, is_reset.size
+        leading, count = arguments["is_reset"].shape, arguments["is_reset"].size
+        one = {"state": self._initial_data.state, "fields": dict(self._initial_data.fields)}
+        results = jax.tree.map(lambda x: np.empty((*leading, *x.shape), x.dtype), one)
 
         def rows(x: np.ndarray) -> np.ndarray:
-            return x.reshape(num_simulations, *x.shape[num_axes:])
+            return x.reshape(count, *x.shape[len(leading) :])
 
-        out, fields, state, written, ctrl, start, is_reset = jax.tree.map(
-            rows, (out, fields, state, written, ctrl, start, is_reset)
-        )
-        idle = self._idle[num_simulations, tuple(fields)]
-        try:
-            simulations = idle.get_nowait()
-        except queue.Empty:
-            simulations = Simulations(
-                self._model.mj_model, num_simulations, self._num_threads, out.fields, fields
-            )
-        simulations.set_model_fields(fields)
-        simulations.set_state(state.view(np.float64), written)
-        simulations.start_where(is_reset, self._default_state, start)
-        is_failed = simulations.step(~is_reset, ctrl, self._model.num_substeps)
-        simulations.read(out)
-        idle.put(simulations)
-        for name, mask in self._is_of_last_substep.items():
-            out.fields[name][is_reset] = np.where(mask, 0, out.fields[name][is_reset])
-        out.fields["qpos"][is_failed] = np.nan
-        out.fields["qvel"][is_failed] = np.nan
+        self._stepper(*jax.tree.map(rows, (results, arguments)))
+        return results
 
 
 def _check_steppable(mj_model: mujoco.MjModel) -> None:

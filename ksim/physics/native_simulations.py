@@ -8,7 +8,7 @@ from mujoco import batch as mujoco_batch
 
 from ksim.physics.engine import EpisodeStart
 from ksim.physics.model import subtree_membership
-from ksim.physics.native_data import NativeData, state_bits
+from ksim.physics.native_data import state_bits
 
 POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
 FAILURES = tuple(
@@ -90,8 +90,8 @@ class Simulations:
                 is_failed[error.ids] = True
         return is_failed | np.any(batch.warning[:, FAILURES, COUNT] > 0, axis=1)
 
-    def read(self, out: NativeData) -> None:
-        """Copies what was computed."""
-        out.state[...] = state_bits(self._batch.state)
-        for name, value in out.fields.items():
+    def read(self, state: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
+        """Copies what was computed: the states' bits, and fields in single precision."""
+        state[...] = state_bits(self._batch.state)
+        for name, value in fields.items():
             value[...] = self._arrays[name].reshape(value.shape)

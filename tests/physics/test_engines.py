@@ -1,6 +1,9 @@
 """Both engines: the same physics, current data, clean starts; and what only native MuJoCo does."""
 
 import logging
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +13,8 @@ import pytest
 
 import ksim
 from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, WarpEngine, WarpFunctions
+from ksim.physics.native_defaults import DefaultData
+from ksim.physics.native_stepper import NativeStepper
 from tests.physics.stepwise_mjx import StepwiseJax
 
 NUM_SIMULATIONS = 6
@@ -290,6 +295,35 @@ class TestNativeEngine:
         with pytest.raises(KeyError, match=r'"xquad".*no such field in mjData'):
             NativeEngine(humanoid, fields=("xquad",))
 
+    def test_has_one_name_in_every_process_and_others_for_other_physics(self):
+        """By that name a program that was compiled long ago finds its engine."""
+
+        def name(ctrl_dt=0.02, num_threads=1, timestep=0.005):
+            mj_model = ksim.load_mjcf(ksim.asset_path("pendulum.xml"))
+            model = ksim.PhysicsModel.create(mj_model, timestep, ctrl_dt)
+            return NativeStepper(model, num_threads, DefaultData(mj_model)).name
+
+        code = (
+            "import sys; sys.path.insert(0, sys.argv[1])\n"
+            "import ksim; from ksim.physics.native_engine import NativeEngine\n"
+            "mj_model = ksim.load_mjcf(ksim.asset_path('pendulum.xml'))\n"
+            "model = ksim.PhysicsModel.create(mj_model, 0.005, 0.02)\n"
+            "print(NativeEngine(model, 1)._stepper.name)"
+        )
+        command = [sys.executable, "-c", code, str(Path(ksim.__file__).parents[1])]
+        elsewhere = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert elsewhere.strip() == name()
+        others = {name(), name(ctrl_dt=0.01), name(num_threads=2), name(timestep=0.01)}
+        assert len(others) == 4
+
+    def test_keeps_its_model_as_it_was(self):
+        """Its name would be wrong otherwise."""
+        model = load("pendulum")
+        world = World(NativeEngine(model), model)
+        model.mj_model.opt.gravity[:] = 0
+        world.step(0.0, True, np.full((world.count, 1), 0.5))
+        assert np.all(world.step(0.0).qvel != 0)
+
     def test_from_a_device_without_shared_memory(self, humanoid, monkeypatch):
         """As on a GPU, where arrays are copied to the host and back."""
         world = World(NativeEngine(humanoid), humanoid)
@@ -297,9 +331,14 @@ class TestNativeEngine:
         start = EpisodeStart(jnp.float32(qpos), jnp.float32(qvel))
         is_reset = jnp.arange(world.count) < 2
         world.step(0.0, True, qpos, qvel)
-        arguments = ({}, world.data.state, {"qvel": world.data.qvel}, jnp.float32(ctrl))
-        copied = world.engine._step_arrays(*arguments, start, is_reset)
+        arguments = ({}, world.data, jnp.float32(ctrl), start, is_reset)
         in_place = world.step(ctrl, is_reset, qpos, qvel)
+        monkeypatch.setattr(
+            "jax.lax.platform_dependent", lambda *arguments, cpu, default: default(*arguments)
+        )
+        step = jax.jit(lambda *arguments: jax.vmap(world.engine.step)(*arguments))
+        assert "python" in step.lower(*arguments).as_text()
+        copied = step(*arguments)
         jax.tree.map(np.testing.assert_array_equal, copied, in_place)
 
 

@@ -1,5 +1,7 @@
 """What XLA is told of a rollout."""
 
+import collections
+
 import jax
 import pytest
 
@@ -74,6 +76,25 @@ def test_other_programs_are_told_little(told, monkeypatch):
     assert told.count({"xla_llvm_disable_expensive_passes": True}) == 1  # the update
     assert told.count({}) == 1  # the rollout: compiled as well as can be
     assert len(told) == 4
+
+
+def test_a_second_start_compiles_nothing(monkeypatch):
+    """Native physics are called by name: what calls them is kept like every other program."""
+    monkeypatch.setenv("XLA_FLAGS", "")
+    events = collections.Counter()
+    listen = lambda event, **_: events.update([event.rpartition("/")[2]])  # noqa: E731
+    shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    try:
+        for _ in range(2):
+            events.clear()
+            jax.monitoring.register_event_listener(listen)
+            compile_small(SmallMujocoTask(SmallMujocoConfig(engine="mujoco", num_devices=2)))
+            jax.monitoring.unregister_event_listener(listen)
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
+    # The first train state, the environments, the rollout, the update.
+    assert (events["cache_hits"], events["cache_misses"]) == (4, 0)
 
 
 def test_what_fails_in_the_other_thread_is_raised(monkeypatch):

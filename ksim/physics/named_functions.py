@@ -1,0 +1,221 @@
+"""Python functions that programs compiled for a CPU call by a name, on XLA's own buffers.
+
+A callback of JAX's belongs to the process that traced it, so no program with one is kept in the
+compilation cache. XLA's foreign function interface knows a function by its name. It is a C
+interface, which `ctypes` speaks: the structures below are those of `xla/ffi/api/c_api.h`, as
+jaxlib 0.9.2 has them. They tell XLA so, and it refuses them should it no longer know that version.
+"""
+
+import ctypes
+import functools
+import json
+import math
+import traceback
+from collections.abc import Callable, Mapping
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+import jax
+import numpy as np
+
+TARGET = "ksim_named_function"
+API_VERSION = (0, 3)
+METADATA_EXTENSION = 1
+EXECUTE_STAGE = 3
+INTERNAL_ERROR = 13
+
+Arrays = Mapping[str, Any]
+"""Arrays by name, in as many levels as one likes."""
+
+
+NamedFunction = Callable[[Arrays, Arrays], None]
+"""Writes results, of arguments; the leading axis of every array counts the calls that are made."""
+
+FunctionT = TypeVar("FunctionT", bound=NamedFunction)
+
+_functions: WeakValueDictionary[str, Any] = WeakValueDictionary()
+
+
+def named(name: str, function: FunctionT) -> FunctionT:
+    """Makes a function known, for as long as somebody holds what is returned.
+
+    Args:
+      name: tells apart whatever gives different results: functions of one name are interchangeable,
+        and a program may outlive the process that compiled it.
+      function: what is called.
+
+    Returns:
+      the function that has the name: this one, or another that was first and is still there.
+    """
+    return _functions.setdefault(name, function)
+
+
+def call_named(name: str, results: Arrays, arguments: Arrays) -> Any:
+    """Calls a named function from a program that is compiled for a CPU.
+
+    With `jax.vmap` the calls of all lanes become one.
+
+    Args:
+      name: of a function that is known (`named`) whenever the program runs.
+      results: shapes and types of what one call writes, at least one.
+      arguments: of one call.
+
+    Returns:
+      the results.
+    """
+    signature = json.dumps([name, _described(results), _described(arguments)])
+    types, structure = jax.tree.flatten(results)
+    call = jax.ffi.ffi_call(TARGET, types, vmap_method="broadcast_all")
+    return jax.tree.unflatten(structure, call(*jax.tree.leaves(arguments), signature=signature))
+
+
+def _described(arrays: Arrays) -> Any:
+    return jax.tree.map(lambda array: f"{array.dtype}{list(array.shape)}", arrays)
+
+
+class _Extension(ctypes.Structure):
+    _fields_ = [("size", c_size_t), ("type", c_int), ("next", c_void_p)]
+
+
+class _Version(ctypes.Structure):
+    _fields_ = [("size", c_size_t), ("extension", c_void_p), ("major", c_int), ("minor", c_int)]
+
+
+class _Metadata(ctypes.Structure):
+    _fields_ = [("size", c_size_t), ("version", _Version), ("traits", c_uint32)]
+
+
+class _MetadataExtension(ctypes.Structure):
+    _fields_ = [("base", _Extension), ("metadata", POINTER(_Metadata))]
+
+
+class _ErrorArguments(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("extension", c_void_p),
+        ("message", c_char_p),
+        ("code", c_int),
+    ]
+
+
+class _Api(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("extension", c_void_p),
+        ("version", _Version),
+        ("internal", c_void_p),
+        ("create_error", ctypes.CFUNCTYPE(c_void_p, POINTER(_ErrorArguments))),
+    ]
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("extension", c_void_p),
+        ("type", c_int),
+        ("data", c_void_p),
+        ("rank", c_int64),
+        ("dimensions", POINTER(c_int64)),
+    ]
+
+
+class _Buffers(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("extension", c_void_p),
+        ("count", c_int64),
+        ("types", c_void_p),
+        ("items", POINTER(POINTER(_Buffer))),
+    ]
+
+
+class _Text(ctypes.Structure):
+    _fields_ = [("start", c_void_p), ("length", c_size_t)]
+
+
+class _Attributes(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("extension", c_void_p),
+        ("count", c_int64),
+        ("types", c_void_p),
+        ("names", c_void_p),
+        ("items", POINTER(POINTER(_Text))),
+    ]
+
+
+class _CallFrame(ctypes.Structure):
+    _fields_ = [
+        ("size", c_size_t),
+        ("extension", POINTER(_Extension)),
+        ("api", POINTER(_Api)),
+        ("context", c_void_p),
+        ("stage", c_int),
+        ("arguments", _Buffers),
+        ("results", _Buffers),
+        ("attributes", _Attributes),
+    ]
+
+
+@ctypes.CFUNCTYPE(c_void_p, POINTER(_CallFrame))
+def _handle(frame_pointer: Any) -> int | None:
+    """What XLA calls. Returns null, or an error of XLA's."""
+    frame = frame_pointer.contents
+    try:
+        if frame.extension and frame.extension.contents.type == METADATA_EXTENSION:
+            extension = ctypes.cast(frame.extension, POINTER(_MetadataExtension))
+            version = extension.contents.metadata.contents.version
+            version.major, version.minor = API_VERSION
+        elif frame.stage == EXECUTE_STAGE:
+            _execute(frame)
+    except BaseException:  # into a program nothing can be raised
+        message = traceback.format_exc().encode()
+        error = _ErrorArguments(
+            size=ctypes.sizeof(_ErrorArguments), message=message, code=INTERNAL_ERROR
+        )
+        return frame.api.contents.create_error(error)
+    return None
+
+
+def _execute(frame: _CallFrame) -> None:
+    text = frame.attributes.items[0].contents
+    name, results, arguments = _read_signature(ctypes.string_at(text.start, text.length))
+    function = _functions.get(name)
+    if function is None:
+        raise RuntimeError(
+            "This program calls a physics engine that is gone. Keep the engine, or the environment"
+            " that has it, for as long as you run what was compiled from it."
+        )
+    function(_arrays(frame.results, *results), _arrays(frame.arguments, *arguments))
+
+
+@functools.lru_cache
+def _read_signature(signature: bytes) -> tuple[str, Any, Any]:
+    """Returns the name, and of results and arguments what `_arrays` asks for."""
+
+    def read(description: str) -> tuple[np.dtype, tuple[int, ...]]:
+        dtype, _, shape = description.partition("[")
+        return np.dtype(dtype), tuple(json.loads("[" + shape))
+
+    name, *both = json.loads(signature)
+    trees = [jax.tree.flatten(descriptions) for descriptions in both]
+    results, arguments = (([read(leaf) for leaf in leaves], tree) for leaves, tree in trees)
+    return name, results, arguments
+
+
+def _arrays(
+    buffers: _Buffers, types: list[tuple[np.dtype, tuple[int, ...]]], structure: Any
+) -> Arrays:
+    """Returns buffers as arrays `[num_calls, ...]`."""
+    first, num_axes = buffers.items[0].contents, len(types[0][1])
+    num_calls = math.prod(first.dimensions[: first.rank - num_axes])
+    arrays = []
+    for place, (dtype, shape) in enumerate(types):
+        num_bytes = num_calls * math.prod(shape) * dtype.itemsize
+        memory = (c_char * num_bytes).from_address(buffers.items[place].contents.data or 0)
+        arrays.append(np.ndarray((num_calls, *shape), dtype, memory))
+    return jax.tree.unflatten(structure, arrays)
+
+
+jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_handle), platform="cpu")
