@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -72,19 +72,22 @@ class MujocoEnvironment(Environment):
         names = [name for term in terms.randomizers.values() for name in term.fields]
         self._default_fields = engine.model_fields(tuple(sorted(set(names))))
         self._default_start = _default_start(model)
-        fields = self._fields_that_terms_read()
+        fields, self._shapes = self._traced_terms()
         check_computed(model.mj_model, fields)
         self.engine = engine.reading(fields)
 
-    def _fields_that_terms_read(self) -> set[str]:
-        """Returns the fields of `mjData` that the terms read, found by calling every term.
+    def _traced_terms(self) -> tuple[set[str], "_Shapes"]:
+        """Calls every term, once: tracing a robot takes a while.
+
+        Returns:
+          The fields of `mjData` that the terms read, and the shapes of what they make.
 
         Raises:
           TypeError: if a term returns something that its family does not.
         """
         fields: set[str] = set()
 
-        def call_every_term(key: Key0) -> None:
+        def call_every_term(key: Key0) -> _Shapes:
             carries, commands = self._initial_carries_and_commands(key)
             state = self._state(carries, commands)
             recorder = ReadRecorder(state.physics, fields)  # type: ignore[abstract]
@@ -93,12 +96,13 @@ class MujocoEnvironment(Environment):
             step_state = _step_state(state, jnp.float32(0), self.ctrl_dt)
             for family in ("rewards", "terminations"):
                 self._evaluate(family, step_state, carries)
-            for family in ("events", "commands", "observations"):
+            for family in ("events", "commands"):
                 self._evaluate(family, step_state, carries, key)
+            observations, _ = self._evaluate("observations", step_state, carries, key)
             self._fresh_episode(key, jnp.float32(0), state)
+            return _Shapes(carries, commands, observations)
 
-        jax.eval_shape(call_every_term, jax.random.key(0))
-        return fields
+        return fields, jax.eval_shape(call_every_term, jax.random.key(0))
 
     @property
     def action_space(self) -> ContinuousActions:
@@ -112,10 +116,8 @@ class MujocoEnvironment(Environment):
 
     def initial_state(self) -> MujocoState:
         """See `Environment.initial_state`."""
-        # Shapes only: nothing here steps the physics.
-        shapes = jax.eval_shape(self._initial_carries_and_commands, jax.random.key(0))
-        carries, commands = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        return self._state(carries, commands)
+        nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._shapes)
+        return self._state(nothing.carries, nothing.commands)
 
     def reset(self, key: Key0) -> tuple[MujocoState, dict[str, Array]]:
         """See `Environment.reset`."""
@@ -131,13 +133,7 @@ class MujocoEnvironment(Environment):
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """See `Environment.observation_shapes`."""
-
-        def observe(state: MujocoState, key: Key0) -> dict[str, Array]:
-            step_state = _step_state(state, jnp.float32(0), self.ctrl_dt)
-            return self._evaluate("observations", step_state, state.carries, key)[0]
-
-        observations = jax.eval_shape(observe, self.initial_state(), jax.random.key(0))
-        return {name: array.shape for name, array in observations.items()}
+        return {name: array.shape for name, array in self._shapes.observations.items()}
 
     def step_or_reset(
         self,
@@ -299,6 +295,14 @@ class MujocoEnvironment(Environment):
             commands=commands,
             num_steps=jnp.int32(0),
         )
+
+
+class _Shapes(NamedTuple):
+    """What terms make, or its shapes and types."""
+
+    carries: Carries
+    commands: dict[str, Any]
+    observations: dict[str, Any]
 
 
 def _step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> StepState:

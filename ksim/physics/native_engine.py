@@ -98,7 +98,9 @@ class NativeEngine(PhysicsEngine):
 
     def model_fields(self, names: tuple[str, ...]) -> ModelFields:
         """See `PhysicsEngine.model_fields`."""
-        return {name: jnp.asarray(self._model_field(name), jnp.float32) for name in names}
+        return {
+            name: jnp.asarray(np.asarray(self._model_field(name), np.float32)) for name in names
+        }
 
     def _model_field(self, name: str) -> np.ndarray:
         mj_model = self._model.mj_model

@@ -1,6 +1,7 @@
 """The loop of a run: act, learn, log, save."""
 
 import dataclasses
+import functools
 import time
 from concurrent.futures import Future
 from pathlib import Path
@@ -126,22 +127,18 @@ class TrainingLoop:
             state.acting_state,
         )
         actor = Actor(program, compiled.rollout)
-        telemetry = Telemetry.of(program, self._settings.single_device_rate)
-        workload = Workload.of(program, self._processes)
-        if self._directory is not None and self._processes.is_main:
-            workload.save(self._directory.path)
         first_iteration = state.iteration
         began = time.monotonic()
         while not self._is_finished(state) and not self._is_stopping(stop):
-            metrics = self._iterate(actor, compiled.update, state, telemetry)
-            now = time.monotonic()
+            metrics, learned = self._iterate(actor, compiled.update, state)
             if state.iteration == first_iteration + 1:
-                metrics["time/first_update_seconds"] = now - start_time
+                metrics["time/first_update_seconds"] = learned - start_time
+                self._save_workload()
             if self._is_due(self._settings.eval_every_n_steps, state) or self._is_finished(state):
                 metrics |= self._evaluate(compiled, state)
             env_steps = state.iteration * program.num_envs * program.rollout_length
             for logger in self._loggers:
-                logger.log(state.iteration, env_steps, now - began, metrics)
+                logger.log(state.iteration, env_steps, learned - began, metrics)
             status.update(state.iteration, metrics)
             self._decide_together(state, stop)
             self._save_if_due(state)
@@ -169,8 +166,23 @@ class TrainingLoop:
             iteration=int(train_state.iteration),
         )
 
-    def _iterate(self, actor: Actor, update: Any, state: RunState, telemetry: Telemetry) -> Metrics:
-        """Acts and learns once; changes `state`, and returns the metrics of the iteration."""
+    def _save_workload(self) -> None:
+        """Says for `ksim plan` what a run is; measured when telemetry is."""
+        workload = Workload.of(self._program, self._processes)
+        if self._directory is not None and self._processes.is_main:
+            workload.save(self._directory.path)
+
+    @functools.cached_property
+    def _telemetry(self) -> Telemetry:
+        """Measured after the first update, which need not wait for it."""
+        return Telemetry.of(self._program, self._settings.single_device_rate)
+
+    def _iterate(self, actor: Actor, update: Any, state: RunState) -> tuple[Metrics, float]:
+        """Acts and learns once; changes `state`.
+
+        Returns:
+          The metrics of the iteration, and when it had learned (`time.monotonic`).
+        """
         began = time.monotonic()
         acted = self._act(actor, state)
         if self._processes.count > 1:
@@ -187,12 +199,14 @@ class TrainingLoop:
         num_steps = float(np.sum(acted.totals.num_steps))
         is_overlapped = self._program.host is not None
         rollout_seconds = acted.seconds if is_overlapped else has_acted - began
-        return {
+        times = (learned - began, rollout_seconds, learned - has_acted)
+        metrics = {
             **acted_metrics,
             **values,
-            **telemetry.metrics(num_steps, learned - began, rollout_seconds, learned - has_acted),
+            **self._telemetry.metrics(num_steps, *times),
             **device_metrics(acted.device_seconds),
         }
+        return metrics, learned
 
     def _act(self, actor: Actor, state: RunState) -> Acted:
         """Returns the rollout to learn from; where acting is overlapped, starts the next one."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,6 +117,10 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
         enable_compilation_cache()
     run_directory = _open_run_directory(program, config, finished, processes)
     with contextlib.ExitStack() as context:
+        # Tracing makes many objects, and to look through all that JAX has imported, again and
+        # again, would take a tenth of the time to the first update.
+        gc.freeze()
+        context.callback(gc.unfreeze)
         recorder = _LastMetrics()
         loggers: list[MetricsLogger] = [recorder]
         if processes.is_main:

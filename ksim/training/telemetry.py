@@ -60,7 +60,7 @@ class DeviceClock:
 
 @dataclasses.dataclass(frozen=True)
 class Telemetry:
-    """What is known before the first iteration, to make metrics of the times of each.
+    """What is known of a run, to make metrics of the times of each iteration.
 
     Attributes:
       num_devices: devices of the run.
