@@ -99,19 +99,21 @@ class RunningMoments:
             for name, mean in self.mean.items()
         }
         samples = jax.vmap(lambda sample: ravel_pytree(sample)[0])(found)
-        batch_count = _sum_over_devices(jnp.sum(weights), axis_name)
-        divisor = jnp.where(batch_count > 0, batch_count, 1)
-        count = self.count + batch_count
-        fraction = batch_count / jnp.where(count > 0, count, 1)
 
-        def batch_mean(samples: Float[Array, "n d"]) -> Float[Array, "d"]:
-            total = jnp.tensordot(weights, samples, axes=1, precision=lax.Precision.HIGHEST)
-            return _sum_over_devices(total, axis_name) / divisor
+        def weighted_sum(samples: Float[Array, "n d"]) -> Float[Array, "d"]:
+            return jnp.tensordot(weights, samples, axes=1, precision=lax.Precision.HIGHEST)
 
         # Measured from the old mean, so that sums keep their precision far from the origin.
         deviations = jnp.where(weights[:, None] > 0, samples - old_mean[None], 0)
-        shift = batch_mean(deviations)
-        spread = batch_mean((deviations - shift[None]) ** 2)
+        sums = jnp.append(weighted_sum(deviations), jnp.sum(weights))
+        sums = _sum_over_devices(sums, axis_name)
+        batch_count = sums[-1]
+        divisor = jnp.where(batch_count > 0, batch_count, 1)
+        count = self.count + batch_count
+        fraction = batch_count / jnp.where(count > 0, count, 1)
+        shift = sums[:-1] / divisor
+        spread = _sum_over_devices(weighted_sum((deviations - shift[None]) ** 2), axis_name)
+        spread = spread / divisor
         mean = old_mean + fraction * shift
         variance = (1 - fraction) * (old_variance + fraction * shift**2) + fraction * spread
         return RunningMoments(jnp.minimum(count, MAX_COUNT), by_name(mean), by_name(variance))

@@ -23,19 +23,13 @@ state of its optimizer more, and what XLA makes of an array takes it time, howev
 
 
 def mean_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
-    """Averages every array of a pytree over the devices.
-
-    On CPUs devices meet anew for each array of a collective, and a network has a dozen: there,
-    all of one type travel as one.
-    """
-    if jax.default_backend() == "cpu" and _num_devices(axis_name) > 1:
-        return _joined(lambda x: lax.pmean(x, axis_name), tree)
-    return lax.pmean(tree, axis_name)
+    """Averages every array of a pytree over the devices."""
+    return _reduced(lax.pmean, tree, axis_name)
 
 
 def sum_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
     """Sums every array of a pytree over the devices."""
-    return lax.psum(tree, axis_name)
+    return _reduced(lax.psum, tree, axis_name)
 
 
 def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
@@ -87,7 +81,20 @@ def are_replicas_identical(tree: Any, axis_name: AxisName) -> Bool[Array, ""]:
     if _num_devices(axis_name) == 1:
         return jnp.bool_(True)
     fingerprint = replica_fingerprint(tree)
-    return lax.pmax(fingerprint, axis_name) == lax.pmin(fingerprint, axis_name)
+    # The least is the complement of the greatest complement: one message tells both.
+    greatest, least = lax.pmax(jnp.stack([fingerprint, ~fingerprint]), axis_name)
+    return greatest == ~least
+
+
+def _reduced(reduce: Callable[[Any, AxisName], Any], tree: Tree, axis_name: AxisName) -> Tree:
+    """Reduces every array of a pytree over the devices.
+
+    On CPUs devices meet anew for each array of a collective, and a network has a dozen: there,
+    all of one type travel as one.
+    """
+    if jax.default_backend() == "cpu" and _num_devices(axis_name) > 1:
+        return _joined(lambda x: reduce(x, axis_name), tree)
+    return reduce(tree, axis_name)
 
 
 def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:

@@ -1,7 +1,6 @@
 """When and how the devices of a run agree on their parameters."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -95,36 +94,45 @@ class Synchronisation:
         update = jnp.arange(1, num_updates + 1)
         return (update % self.period == 0) | (update == num_updates)
 
-    def gradients(self, gradients: Any) -> Any:
-        """Returns gradients averaged over replicas, or what the replacement makes of them.
-
-        The barrier compiles what follows apart from what averages: an optimizer rounds alike
-        whichever of the two it was, so that equal means lead to equal bits.
-        """
-        average = self.average_gradients or functools.partial(
-            mean_over_devices, axis_name=self.replica_axis_name
-        )
-        return lax.optimization_barrier(average(gradients))
-
     def no_errors(self, parameters: Any) -> Any:
         """Returns what compression has taken from gradients before the first; `()` without it."""
         if not self.compression.is_on:
             return ()
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), parameters)
 
-    def compressed_gradients(
-        self, gradients: Any, errors: Any, is_last: Bool[Array, ""]
-    ) -> tuple[Any, Any]:
-        """Returns what `gradients` does, as compression allows, and what it has taken away.
+    def agree(
+        self, gradients: Any, measured: Any, errors: Any, is_last: Bool[Array, ""]
+    ) -> tuple[Any, Any, Any]:
+        """Returns what all devices follow.
+
+        What follows a barrier is compiled apart from what averages: an optimizer rounds alike
+        whatever averaged, so that equal means lead to equal bits.
 
         Args:
           gradients: of this device.
+          measured: numbers of this device that steer the update, like the divergence.
           errors: what compression has taken from its gradients so far.
           is_last: whether this is the last update of an iteration.
+
+        Returns:
+          The gradients, averaged over replicas, compressed, or replaced; the mean of what was
+          measured, over all devices; and what compression has now taken away.
         """
-        if not self.compression.is_on:
-            return self.gradients(gradients), errors
-        return self.compression.mean(gradients, errors, is_last, self.replica_axis_name)
+        is_plain = self.average_gradients is None and not self.compression.is_on
+        if is_plain and self.replica_axis_name == self.axis_name:  # one message
+            gradients, measured = mean_over_devices((gradients, measured), self.axis_name)
+        else:
+            measured = mean_over_devices(measured, self.axis_name)
+            if self.compression.is_on:
+                gradients, errors = self.compression.mean(
+                    gradients, errors, is_last, self.replica_axis_name
+                )
+            elif self.average_gradients is not None:
+                gradients = self.average_gradients(gradients)
+            else:
+                gradients = mean_over_devices(gradients, self.replica_axis_name)
+        gradients, measured = lax.optimization_barrier((gradients, measured))
+        return gradients, measured, errors
 
     def drift(self, parameters: Any) -> Float[Array, ""]:
         """Returns the largest difference between two replicas of any parameter."""

@@ -247,7 +247,6 @@ class PPO(Algorithm):
         All statistics are over the valid steps of all devices, gathered once for an iteration, so
         that the updates themselves need no communication but their gradients'.
         """
-        axis_name = self.synchronisation.axis_name
         advantage = generalized_advantages(
             self.reward_scaling * trajectory.reward,
             trajectory.value,
@@ -259,20 +258,28 @@ class PPO(Algorithm):
             self.lam,
         )
         value_target = advantage + trajectory.value
-        weight = trajectory.is_valid.astype(jnp.float32)
-        weight = weight / jnp.maximum(mean_over_devices(jnp.mean(weight), axis_name), 1e-8)
+        is_valid = trajectory.is_valid.astype(jnp.float32)
 
-        def mean(x: Array) -> Array:
-            return mean_over_devices(jnp.mean(weight * x), axis_name)
+        def means(*samples: Array) -> tuple[Array, ...]:
+            """Over all samples of all devices, those that are not valid counted as 0."""
+            local = tuple(jnp.mean(is_valid * x) for x in samples)
+            return mean_over_devices(local, self.synchronisation.axis_name)
 
-        target_variance = mean(jnp.square(value_target - mean(value_target)))
-        error_variance = mean(jnp.square(advantage - mean(advantage)))
+        share_valid, *sums = means(is_valid, trajectory.value, value_target, advantage)
+        share_valid = jnp.maximum(share_valid, 1e-8)
+        mean_value, mean_target, mean_advantage = (x / share_valid for x in sums)
+        target_variance, error_variance = (
+            x / share_valid
+            for x in means(
+                jnp.square(value_target - mean_target), jnp.square(advantage - mean_advantage)
+            )
+        )
         metrics = {
-            "value/mean": mean(trajectory.value),
+            "value/mean": mean_value,
             "value/explained_variance": 1 - error_variance / jnp.maximum(target_variance, 1e-8),
         }
         if self.has_normalized_advantages:
-            advantage = (advantage - mean(advantage)) / (jnp.sqrt(error_variance) + 1e-8)
+            advantage = (advantage - mean_advantage) / (jnp.sqrt(error_variance) + 1e-8)
         batch = Batch(
             observations=normalize(normalizer, trajectory.observations),
             latent=trajectory.latent,
@@ -281,7 +288,7 @@ class PPO(Algorithm):
                 value=trajectory.value,
                 advantage=advantage,
                 value_target=value_target,
-                weight=weight,
+                weight=is_valid / share_valid,
             ),
             is_valid=trajectory.is_valid,
             initial_carry=trajectory.initial_carry,
@@ -321,15 +328,11 @@ class PPO(Algorithm):
     ) -> tuple[Progress, Metrics]:
         """Takes one optimizer step, with the average of the gradients if it synchronises."""
 
-        def agree(operand: tuple[Any, Any, Array]) -> tuple[Any, Any, Array]:
-            gradients, errors, kl = operand
-            gradients, errors = self.synchronisation.compressed_gradients(
-                gradients, errors, turn.is_last
-            )
-            return gradients, errors, mean_over_devices(kl, self.synchronisation.axis_name)
+        def agree(operand: tuple[Any, Array, Any]) -> tuple[Any, Array, Any]:
+            return self.synchronisation.agree(*operand, turn.is_last)
 
-        gradients, errors, kl = self._where_synchronising(
-            turn, agree, (gradients, progress.errors, metrics["policy/kl"])
+        gradients, kl, errors = self._where_synchronising(
+            turn, agree, (gradients, metrics["policy/kl"], progress.errors)
         )
         learner = progress.learner
         scale = learner.learning_rate_scale

@@ -30,8 +30,9 @@ def test_mean_and_sum():
     np.testing.assert_array_equal(total["b"], [[6], [6], [6]])
 
 
+@pytest.mark.parametrize("reduce", [mean_over_devices, sum_over_devices])
 @pytest.mark.parametrize(("large", "num_messages"), [(collectives.LARGE, 2), (3, 3)])
-def test_on_a_cpu_small_arrays_of_one_type_travel_as_one(large, num_messages, monkeypatch):
+def test_on_a_cpu_small_arrays_of_one_type_travel_as_one(large, num_messages, reduce, monkeypatch):
     """One message for each type and each large array, the same numbers as without."""
     monkeypatch.setattr(collectives, "LARGE", large)
     tree = {
@@ -40,13 +41,13 @@ def test_on_a_cpu_small_arrays_of_one_type_travel_as_one(large, num_messages, mo
         "half": jnp.array([1.0, 2.0], jnp.bfloat16),
         "b": (jnp.array([1.0, 4.0]),),
     }
-    joined = jax.pmap(lambda tree: mean_over_devices(tree, "device"), axis_name="device")
+    joined = jax.pmap(lambda tree: reduce(tree, "device"), axis_name="device")
     assert joined.lower(tree).as_text().count("stablehlo.all_reduce") == num_messages
-    means = joined(tree)
+    reduced = joined(tree)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    apart = jax.pmap(lambda tree: mean_over_devices(tree, "device"), axis_name="device")
+    apart = jax.pmap(lambda tree: reduce(tree, "device"), axis_name="device")
     assert apart.lower(tree).as_text().count("stablehlo.all_reduce") == 4
-    jax.tree.map(np.testing.assert_array_equal, means, apart(tree))
+    jax.tree.map(np.testing.assert_array_equal, reduced, apart(tree))
 
 
 def test_averaged_replicas_are_identical_and_counts_stay():

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from ksim.config import ConfigError
-from ksim.parallel import Synchronisation
+from ksim.parallel import ParameterShards, Synchronisation
 
 
 @pytest.mark.parametrize(
@@ -37,17 +37,48 @@ def test_only_period_1_is_every_update():
     assert not Synchronisation("device", 2).is_every_update
 
 
-def test_gradients_are_averaged():
+def agreed(synchronisation, gradients, measured):
+    def on_device(gradients, measured):
+        gradients, measured, errors = synchronisation.agree(
+            gradients, measured, (), jnp.bool_(True)
+        )
+        assert errors == ()
+        return gradients, measured
+
+    mapped = jax.pmap(on_device, axis_name="device")
+    return mapped(gradients, measured), mapped.lower(gradients, measured).as_text()
+
+
+def test_gradients_and_what_was_measured_are_averaged_in_one_message():
     gradients = {"w": jnp.array([[1.0, 5.0], [3.0, 7.0]]), "b": jnp.array([-1.0, 1.0])}
-    averaged = jax.pmap(Synchronisation("device").gradients, axis_name="device")(gradients)
+    (averaged, measured), program = agreed(
+        Synchronisation("device"), gradients, jnp.array([0.5, 1.5])
+    )
     # (1 + 3) / 2 = 2, (5 + 7) / 2 = 6, (-1 + 1) / 2 = 0, the same on both devices.
     np.testing.assert_array_equal(averaged["w"], [[2, 6], [2, 6]])
     np.testing.assert_array_equal(averaged["b"], [0, 0])
+    np.testing.assert_array_equal(measured, [1, 1])
+    assert program.count('"stablehlo.all_reduce"') == 1
 
 
-def test_averaging_can_be_replaced():
+def test_averaging_of_gradients_can_be_replaced():
     synchronisation = Synchronisation(
         "device", average_gradients=lambda gradients: lax.pmax(gradients, "device")
     )
-    largest = jax.pmap(synchronisation.gradients, axis_name="device")(jnp.array([1.0, 4.0, 2.0]))
+    (largest, measured), _ = agreed(synchronisation, jnp.array([1.0, 4.0, 2.0]), jnp.arange(3.0))
     np.testing.assert_array_equal(largest, [4, 4, 4])
+    np.testing.assert_array_equal(measured, [1, 1, 1])
+
+
+def test_devices_that_share_parameters_average_with_other_groups_only():
+    """Gradients over the groups, (0 + 2) / 2 and (1 + 3) / 2; what was measured over all."""
+    shards = ParameterShards(axis_name="within", size=2)
+    synchronisation = Synchronisation(("group", "within"), shards=shards)
+
+    def on_device(number):
+        return synchronisation.agree(number, number, (), jnp.bool_(True))[:2]
+
+    mapped = jax.vmap(jax.vmap(on_device, axis_name="within"), axis_name="group")
+    averaged, measured = mapped(jnp.array([[0.0, 1.0], [2.0, 3.0]]))
+    np.testing.assert_array_equal(averaged, [[1, 2], [1, 2]])
+    np.testing.assert_array_equal(measured, np.full((2, 2), 1.5))
