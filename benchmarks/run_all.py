@@ -45,9 +45,9 @@ def run(command: list[str], cache: str | None) -> Result:
       RuntimeError: if the command failed; its output says why.
     """
     print("$", " ".join(command), flush=True)
-    environment = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
+    ours_to_set = {"XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"}
+    environment = {key: value for key, value in os.environ.items() if key not in ours_to_set}
     if cache is not None:
-        environment["JAX_COMPILATION_CACHE_DIR"] = cache
         environment["XDG_CACHE_HOME"] = cache
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
