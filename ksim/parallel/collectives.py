@@ -82,8 +82,8 @@ def are_replicas_identical(tree: Any, axis_name: AxisName) -> Bool[Array, ""]:
         return jnp.bool_(True)
     fingerprint = replica_fingerprint(tree)
     # The least is the complement of the greatest complement: one message tells both.
-    greatest, least = lax.pmax(jnp.stack([fingerprint, ~fingerprint]), axis_name)
-    return greatest == ~least
+    greatest, complement = lax.pmax(jnp.stack([fingerprint, ~fingerprint]), axis_name)
+    return greatest == ~complement
 
 
 def _reduced(reduce: Callable[[Any, AxisName], Any], tree: Tree, axis_name: AxisName) -> Tree:
