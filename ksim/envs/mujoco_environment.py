@@ -1,7 +1,7 @@
 """A robot in MuJoCo: a physics engine, and terms that say what the task is."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep
 from ksim.envs.mujoco_terms import DIVERGED, MujocoTerms, check_terms
+from ksim.envs.term_keys import TermKeys
 from ksim.envs.term_values import checked
 from ksim.physics import (
     EpisodeStart,
@@ -21,6 +22,7 @@ from ksim.physics import (
     PhysicsModel,
     ReadRecorder,
     check_computed,
+    replace_rows,
 )
 from ksim.terms import StepState
 
@@ -88,18 +90,19 @@ class MujocoEnvironment(Environment):
         fields: set[str] = set()
 
         def call_every_term(key: Key0) -> _Shapes:
-            carries, commands = self._initial_carries_and_commands(key)
+            keys = TermKeys.split(key, self.terms.families())
+            carries, commands = self._initial_carries_and_commands(keys)
             state = self._state(carries, commands)
             recorder = ReadRecorder(state.physics, fields)  # type: ignore[abstract]
             state = dataclasses.replace(state, physics=recorder)
-            self._controls(state.action, recorder, carries, key)
+            self._controls(state.action, recorder, carries, keys)
             step_state = _step_state(state, jnp.float32(0), self.ctrl_dt)
             for family in ("rewards", "terminations"):
                 self._evaluate(family, step_state, carries)
             for family in ("events", "commands"):
-                self._evaluate(family, step_state, carries, key)
-            observations, _ = self._evaluate("observations", step_state, carries, key)
-            self._fresh_episode(key, jnp.float32(0), state)
+                self._evaluate(family, step_state, carries, keys)
+            observations, _ = self._evaluate("observations", step_state, carries, keys)
+            self._fresh_episode(keys, jnp.float32(0), state)
             return _Shapes(carries, commands, observations)
 
         return fields, jax.eval_shape(call_every_term, jax.random.key(0))
@@ -144,16 +147,14 @@ class MujocoEnvironment(Environment):
         level: Float[Array, ""],
     ) -> tuple[MujocoState, Timestep]:
         """See `Environment.step_or_reset`: one compiled copy of the physics serves both."""
-        episode_key, actuator_key, event_key, command_key, observation_key = jax.random.split(
-            key, 5
-        )
-        fresh, start = self._fresh_episode(episode_key, level, state)
+        keys = TermKeys.split(key, self.terms.families())
+        fresh, start = self._fresh_episode(keys, level, state)
 
         carries = state.carries
         before = _step_state(state, level, self.ctrl_dt)
-        ctrl, carries = self._controls(action, state.physics, carries, actuator_key)
+        ctrl, carries = self._controls(action, state.physics, carries, keys)
         ctrl = jnp.where(is_reset, 0.0, ctrl)
-        pushes, carries = self._evaluate("events", before, carries, event_key)
+        pushes, carries = self._evaluate("events", before, carries, keys)
         physics = state.physics.replace(qvel=sum(pushes.values(), start=state.physics.qvel))
         stepped = dataclasses.replace(
             state,
@@ -168,9 +169,9 @@ class MujocoEnvironment(Environment):
 
         after = _step_state(state, level, self.ctrl_dt)
         timestep, carries = self._judge(after, state.carries, is_reset)
-        commands, carries = self._evaluate("commands", after, carries, command_key)
+        commands, carries = self._evaluate("commands", after, carries, keys)
         after = dataclasses.replace(after, commands=commands)
-        observations, carries = self._evaluate("observations", after, carries, observation_key)
+        observations, carries = self._evaluate("observations", after, carries, keys)
         timestep = dataclasses.replace(
             timestep,
             observations=_where(_is_finite(physics), observations, _zeros_like(observations)),
@@ -201,18 +202,17 @@ class MujocoEnvironment(Environment):
         return timestep, carries
 
     def _evaluate(
-        self, family: str, state: StepState, carries: Carries, key: Key0 | None = None
+        self, family: str, state: StepState, carries: Carries, keys: TermKeys | None = None
     ) -> tuple[dict[str, Any], Carries]:
-        """Calls every term of a family; with a key, each gets one of its own.
+        """Calls every term of a family; with keys, each gets its own.
 
         Returns:
           The values by name, and the carries of all families with this one's moved on.
         """
         terms = getattr(self.terms, family)
-        keys = {} if key is None else _keys_by_name(key, terms)
         values, moved_on = {}, {}
         for name, term in terms.items():
-            own_key = (keys[name],) if keys else ()
+            own_key = () if keys is None else (keys.call[family][name],)
             carry = carries[family][name]
             result = term(state, carry, *own_key)
             like = state.physics.qvel if family == "events" else None
@@ -220,36 +220,34 @@ class MujocoEnvironment(Environment):
         return values, {**carries, family: moved_on}
 
     def _controls(
-        self, action: Array, physics: PhysicsData, carries: Carries, key: Key0
+        self, action: Array, physics: PhysicsData, carries: Carries, keys: TermKeys
     ) -> tuple[Float[Array, "nu"], Carries]:
         """Returns the controls of all MuJoCo actuators; those that no term drives get 0."""
         ctrl = jnp.zeros(self.model.mj_model.nu)
         moved_on, start = {}, 0
-        for name, term_key in _keys_by_name(key, self.terms.actuators).items():
-            term = self.terms.actuators[name]
+        for name, term in self.terms.actuators.items():
             part = action[start : start + term.action_size]
             carry = carries["actuators"][name]
-            result = term(part, physics, carry, term_key)
+            result = term(part, physics, carry, keys.call["actuators"][name])
             values, moved_on[name] = checked("actuators", name, term, result, carry)
-            ctrl = ctrl.at[np.array(term.ctrl_ids, dtype=int)].set(values)
+            ctrl = replace_rows(ctrl, term.ctrl_ids, values)
             start += term.action_size
         return ctrl, {**carries, "actuators": moved_on}
 
     def _fresh_episode(
-        self, key: Key0, level: Float[Array, ""], like: MujocoState
+        self, keys: TermKeys, level: Float[Array, ""], like: MujocoState
     ) -> tuple[MujocoState, EpisodeStart]:
         """Draws a new episode: everything but its physics, and the state that physics starts in."""
-        carry_key, start_key, field_key = jax.random.split(key, 3)
-        carries = self._initial_carries(carry_key)
+        carries = self._initial_carries(keys)
         start = EpisodeStart(*map(jnp.asarray, self._default_start))
-        for name, term_key in _keys_by_name(start_key, self.terms.resets).items():
-            reset, carry = self.terms.resets[name], carries["resets"][name]
-            moved = reset(start, level, carry, term_key)
+        for name, reset in self.terms.resets.items():
+            carry = carries["resets"][name]
+            moved = reset(start, level, carry, keys.call["resets"][name])
             start, carries["resets"][name] = checked("resets", name, reset, moved, carry, start)
         fields = jax.tree.map(jnp.asarray, dict(self._default_fields))
-        for name, term_key in _keys_by_name(field_key, self.terms.randomizers).items():
-            randomizer, carry = self.terms.randomizers[name], carries["randomizers"][name]
-            result = randomizer(fields, carry, term_key)
+        for name, randomizer in self.terms.randomizers.items():
+            carry = carries["randomizers"][name]
+            result = randomizer(fields, carry, keys.call["randomizers"][name])
             drawn, carries["randomizers"][name] = checked(
                 "randomizers", name, randomizer, result, carry, fields
             )
@@ -265,24 +263,18 @@ class MujocoEnvironment(Environment):
         )
         return fresh, start
 
-    def _initial_carries(self, key: Key0) -> Carries:
-        families = self.terms.families()
-        keys = _keys_by_name(key, families)
+    def _initial_carries(self, keys: TermKeys) -> Carries:
         return {
-            family: {
-                name: terms[name].init(term_key)
-                for name, term_key in _keys_by_name(keys[family], terms).items()
-            }
-            for family, terms in families.items()
+            family: {name: term.init(keys.initial[family][name]) for name, term in terms.items()}
+            for family, terms in self.terms.families().items()
         }
 
-    def _initial_carries_and_commands(self, key: Key0) -> tuple[Carries, dict[str, Array]]:
+    def _initial_carries_and_commands(self, keys: TermKeys) -> tuple[Carries, dict[str, Array]]:
         """Returns the carries and the commands of an episode; used for their shapes."""
-        carry_key, command_key = jax.random.split(key)
-        carries = self._initial_carries(carry_key)
+        carries = self._initial_carries(keys)
         state = self._state(carries, commands={})
         after = _step_state(state, jnp.float32(0), self.ctrl_dt)
-        commands, carries = self._evaluate("commands", after, carries, command_key)
+        commands, carries = self._evaluate("commands", after, carries, keys)
         return carries, commands
 
     def _state(self, carries: Carries, commands: dict[str, Array]) -> MujocoState:
@@ -315,12 +307,6 @@ def _step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> 
         time=state.num_steps * jnp.float32(ctrl_dt),
         level=level,
     )
-
-
-def _keys_by_name(key: Key0, names: Sequence[str] | Mapping[str, Any]) -> dict[str, Key0]:
-    """Returns one key for each name, in their order."""
-    names = list(names)
-    return dict(zip(names, jax.random.split(key, len(names)), strict=True)) if names else {}
 
 
 def _zeros_like(tree: Any) -> Any:

@@ -9,6 +9,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
+from ksim.nn.joined import Joined
+
 MAX_COUNT = 1e8
 """What all older samples together weigh at most, in samples.
 
@@ -59,9 +61,20 @@ class RunningMoments:
         Raises:
           KeyError: if an observation that has moments is missing.
         """
-        return dict(observations) | {
-            name: self._normalize(name, _find(name, observations)) for name in self.mean
-        }
+        if not self.mean:
+            return dict(observations)
+        name, mean = next(iter(self.mean.items()))
+        shape = _find(name, observations).shape
+        joined = self._joined(observations, shape[: len(shape) - mean.ndim])
+        means, _ = ravel_pytree(self.mean)
+        variances, _ = ravel_pytree(self.variance)
+
+        def normalized(samples: Array) -> Array:
+            deviations = samples - jnp.broadcast_to(means, samples.shape)
+            scale = jnp.broadcast_to(lax.rsqrt(variances + EPSILON), samples.shape)
+            return jnp.clip(deviations * scale, -CLIP, CLIP)
+
+        return dict(observations) | jax.tree.map(normalized, joined).split()
 
     def update(
         self,
@@ -88,17 +101,12 @@ class RunningMoments:
           Chan, Golub and LeVeque 1983, "Algorithms for computing the sample variance", The
           American Statistician 37(3).
         """
-        # All observations stand side by side: one sum, instead of one for each name.
         if not self.mean:
             return self
         weights = weights.astype(jnp.float32).ravel()
         old_mean, by_name = ravel_pytree(self.mean)
         old_variance, _ = ravel_pytree(self.variance)
-        found = {
-            name: _find(name, observations).reshape(weights.size, *mean.shape)
-            for name, mean in self.mean.items()
-        }
-        samples = jax.vmap(lambda sample: ravel_pytree(sample)[0])(found)
+        (samples,) = self._joined(observations, weights.shape).arrays.values()
 
         def weighted_sum(samples: Float[Array, "n d"]) -> Float[Array, "d"]:
             return jnp.tensordot(weights, samples, axes=1, precision=lax.Precision.HIGHEST)
@@ -118,10 +126,13 @@ class RunningMoments:
         variance = (1 - fraction) * (old_variance + fraction * shift**2) + fraction * spread
         return RunningMoments(jnp.minimum(count, MAX_COUNT), by_name(mean), by_name(variance))
 
-    def _normalize(self, name: str, observation: Array) -> Float[Array, "..."]:
-        mean = jnp.broadcast_to(self.mean[name], observation.shape)
-        scale = jnp.broadcast_to(lax.rsqrt(self.variance[name] + EPSILON), observation.shape)
-        return jnp.clip((observation - mean) * scale, -CLIP, CLIP)
+    def _joined(self, observations: Mapping[str, Array], batch_shape: tuple[int, ...]) -> Joined:
+        """Returns all observations that have moments side by side."""
+        found = {
+            name: _find(name, observations).astype(jnp.float32).reshape(*batch_shape, *mean.shape)
+            for name, mean in self.mean.items()
+        }
+        return Joined.of(found, len(batch_shape))
 
 
 def _find(name: str, observations: Mapping[str, Array]) -> Array:

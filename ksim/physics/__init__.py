@@ -11,6 +11,7 @@ from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
 from ksim.physics.names import check_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
 from ksim.physics.on_demand import check_computed
+from ksim.physics.rows import replace_rows
 
 if TYPE_CHECKING:
     from ksim.physics.mjx_engine import MjxEngine
@@ -38,6 +39,7 @@ __all__ = [
     "check_names",
     "load_mjcf",
     "num_host_cores",
+    "replace_rows",
 ]
 
 # Loaded when they are first used: native physics need not wait for the import of MJX.

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import mujoco
 import numpy as np
 from jaxtyping import Array, Float
@@ -10,6 +9,7 @@ from jaxtyping import Array, Float
 from ksim.config import unknown_name_message
 from ksim.physics.floating_base import FreeJoint, find_base, find_floating
 from ksim.physics.names import check_names
+from ksim.physics.rows import replace_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,13 +45,13 @@ class JointSelection:
         self, qpos: Float[Array, "nq"], positions: Float[Array, "joints"]
     ) -> Float[Array, "nq"]:
         """Returns `qpos` with the positions of these joints replaced."""
-        return jax.numpy.asarray(qpos).at[np.array(self.qpos_ids, dtype=int)].set(positions)
+        return replace_rows(qpos, self.qpos_ids, positions)
 
     def set_velocities(
         self, qvel: Float[Array, "nv"], velocities: Float[Array, "joints"]
     ) -> Float[Array, "nv"]:
         """Returns `qvel` with the velocities of these joints replaced."""
-        return jax.numpy.asarray(qvel).at[np.array(self.qvel_ids, dtype=int)].set(velocities)
+        return replace_rows(qvel, self.qvel_ids, velocities)
 
 
 class JointIndex:

@@ -1,6 +1,7 @@
 """Proximal policy optimisation, on one device of several."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from ksim.nn import Model, RunningMoments, unroll
+from ksim.nn import Joined, Model, RunningMoments, unroll
 from ksim.parallel import (
     Synchronisation,
     Traffic,
@@ -57,23 +58,20 @@ class Batch:
     initial_carry: Any
     env_id: Int[Array, "num_envs"]
 
-    def select(self, members: Int[Array, "group"]) -> "Batch":
-        """Returns the batch of some environments, by local index."""
+    def selector(self) -> Callable[[Int[Array, "group"]], "Batch"]:
+        """Returns what gives the batch of some environments, by local index.
 
-        def by_time(tree: Any) -> Any:
-            return jax.tree.map(lambda x: jnp.take(x, members, axis=1), tree)
+        Arrays are joined here, once, so that each minibatch gathers one array and not dozens.
+        """
+        by_time = Joined.of((self.observations, self.latent, self.samples, self.is_valid), 2)
+        by_env = Joined.of((self.initial_carry, self.env_id), 1)
 
-        def by_env(tree: Any) -> Any:
-            return jax.tree.map(lambda x: jnp.take(x, members, axis=0), tree)
+        def select(members: Int[Array, "group"]) -> Batch:
+            steps = jax.tree.map(lambda x: jnp.take(x, members, axis=1, mode="clip"), by_time)
+            envs = jax.tree.map(lambda x: jnp.take(x, members, axis=0, mode="clip"), by_env)
+            return Batch(*steps.split(), *envs.split())
 
-        return Batch(
-            observations=by_time(self.observations),
-            latent=by_time(self.latent),
-            samples=by_time(self.samples),
-            is_valid=by_time(self.is_valid),
-            initial_carry=by_env(self.initial_carry),
-            env_id=by_env(self.env_id),
-        )
+        return select
 
     def in_segments(self, num_segments: int) -> "Batch":
         """Returns the batch with each environment's steps cut into pieces that count as its own.
@@ -214,12 +212,12 @@ class PPO(Algorithm):
             iteration=jnp.full(num_updates, iteration),
         )
 
+        select = batch.selector()
+
         def one_update(progress: Progress, inputs: tuple[Turn, Array]) -> tuple[Progress, Metrics]:
             turn, members = inputs
             update_key = jax.random.fold_in(entropy_key, turn.index)
-            gradients, metrics = self._gradients(
-                progress.learner, batch.select(members), update_key
-            )
+            gradients, metrics = self._gradients(progress.learner, select(members), update_key)
             if progress.pending is None:
                 return self._step(progress, gradients, metrics, turn)
             progress = dataclasses.replace(progress, pending=progress.pending.add(gradients))

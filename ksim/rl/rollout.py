@@ -6,9 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array, Bool, Int, Key
 
 from ksim.envs import Environment, Timestep
+from ksim.nn import Joined
 from ksim.parallel import environment_keys
 from ksim.rl.policy import Policy
 from ksim.rl.trajectory import EnvState, RolloutStatistics, Trajectory
@@ -40,33 +41,14 @@ def rollout(
       the model's memory are afterwards.
     """
     env_keys = environment_keys(key, env_state.env_id)
-    initial_carry = policy.model.initial_carry()
 
     def step(carry: tuple[EnvState, Any], index: Int[Array, ""]) -> tuple[Any, Any]:
-        env_state, model_carry = carry
         keys = jax.vmap(lambda env_key: jax.random.split(jax.random.fold_in(env_key, index)))(
             env_keys
         )
-        decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
-        environment_state, timestep = jax.vmap(environment.step_or_reset)(
-            env_state.environment, decision.action, keys[:, 1], env_state.is_over, env_state.level
-        )
-        is_truncated = timestep.is_truncated & ~timestep.is_terminated
-        timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
-        next_state, statistics = _advance(env_state, environment_state, timestep)
-        next_carry = _where(env_state.is_over, initial_carry, decision.carry)
-        kept = {
-            "observations": env_state.observations,
-            "latent": decision.latent,
-            "log_prob": decision.log_prob,
-            "reward": timestep.reward,
-            "is_terminated": timestep.is_terminated,
-            "is_truncated": timestep.is_truncated,
-            "is_valid": ~env_state.is_over,
-        }
-        return (next_state, next_carry), (kept, statistics)
+        return _step(environment, policy, *carry, keys)
 
-    (last_state, last_carry), (kept, statistics) = lax.scan(
+    (last_state, last_carry), (kept, counts) = lax.scan(
         step, (env_state, model_carry), jnp.arange(num_steps)
     )
     # The critic does not decide anything: it judges all steps at once, in a few large products.
@@ -79,31 +61,68 @@ def rollout(
         initial_carry=model_carry,
         env_id=env_state.env_id,
     )
-    total = jax.tree.map(lambda per_step: jnp.sum(per_step, axis=0), statistics)
-    return trajectory, total, last_state, last_carry
+    of_steps, of_episodes = jax.tree.map(lambda count: jnp.sum(count, axis=(0, 1))[None], counts)
+    statistics = RolloutStatistics(**of_steps.split(), **of_episodes.split())
+    return trajectory, statistics, last_state, last_carry
+
+
+def _step(
+    environment: Environment,
+    policy: Policy,
+    env_state: EnvState,
+    model_carry: Any,
+    keys: Key[Array, "num_envs 2"],
+) -> tuple[tuple[EnvState, Any], tuple[dict[str, Any], tuple[Joined, Joined]]]:
+    """Acts once in every environment.
+
+    Returns:
+      Where the environments and the model's memory are; what a trajectory keeps of the step, and
+      what it adds to statistics.
+    """
+    decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
+    environment_state, timestep = jax.vmap(environment.step_or_reset)(
+        env_state.environment, decision.action, keys[:, 1], env_state.is_over, env_state.level
+    )
+    is_truncated = timestep.is_truncated & ~timestep.is_terminated
+    timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
+    next_state, counts = _advance(env_state, environment_state, timestep)
+    next_carry = _where(env_state.is_over, policy.model.initial_carry(), decision.carry)
+    kept = {
+        "observations": env_state.observations,
+        "latent": decision.latent,
+        "log_prob": decision.log_prob,
+        "reward": timestep.reward,
+        "is_terminated": timestep.is_terminated,
+        "is_truncated": timestep.is_truncated,
+        "is_valid": ~env_state.is_over,
+    }
+    return (next_state, next_carry), (kept, counts)
 
 
 def _advance(
     before: EnvState, environment_state: Any, timestep: Timestep
-) -> tuple[EnvState, RolloutStatistics]:
-    """Moves the episode counters on; returns them with the sums of this step over environments."""
+) -> tuple[EnvState, tuple[Joined, Joined]]:
+    """Moves the episode counters on.
+
+    Returns:
+      The environments, and what each adds to `RolloutStatistics`: with the step, and with the
+      episode if this was its end.
+    """
     is_valid = ~before.is_over
     is_done = timestep.is_terminated | timestep.is_truncated
     episode_return = jnp.where(is_valid, before.episode_return + timestep.reward, 0.0)
     episode_length = jnp.where(is_valid, before.episode_length + 1, 0)
-
-    def count(value: Array, mask: Array) -> Array:
-        return jnp.sum(jnp.where(mask, value, 0), dtype=jnp.float32)[None]
-
-    statistics = RolloutStatistics(
-        num_steps=count(jnp.float32(1), is_valid),
-        reward=count(timestep.reward, is_valid),
-        metrics={name: count(value, is_valid) for name, value in timestep.metrics.items()},
-        num_episodes=count(jnp.float32(1), is_done),
-        episode_return=count(episode_return, is_done),
-        episode_length=count(episode_length, is_done),
-        terminations={name: count(flag, is_done) for name, flag in timestep.terminations.items()},
-    )
+    of_step = {
+        "num_steps": jnp.ones_like(is_valid),
+        "reward": timestep.reward,
+        "metrics": timestep.metrics,
+    }
+    of_episode = {
+        "num_episodes": jnp.ones_like(is_done),
+        "episode_return": episode_return,
+        "episode_length": episode_length,
+        "terminations": timestep.terminations,
+    }
     after = dataclasses.replace(
         before,
         environment=environment_state,
@@ -112,7 +131,13 @@ def _advance(
         episode_return=episode_return,
         episode_length=episode_length,
     )
-    return after, statistics
+    return after, (_counts(of_step, is_valid), _counts(of_episode, is_done))
+
+
+def _counts(values: Any, mask: Bool[Array, "num_envs"]) -> Joined:
+    """Returns numbers `[num_envs]` as they count: where `mask` holds."""
+    joined = Joined.of(jax.tree.map(lambda x: x.astype(jnp.float32), values), num_axes=1)
+    return jax.tree.map(lambda x: jnp.where(mask[:, None], x, 0), joined)
 
 
 def _where(mask: Array, replacement: Any, tree: Any) -> Any:

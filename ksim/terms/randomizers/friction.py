@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from ksim.physics import ModelFields, PhysicsModel
 from ksim.terms.checks import Range, check_range
@@ -74,11 +74,18 @@ class FrictionRandomizer(Randomizer):
     ) -> tuple[dict[str, Array], Carry]:
         """Returns `geom_friction` (`[ngeom, 3]`) and `pair_friction` (`[npair, 5]`)."""
         (factor,) = draw_factors(key, 1, self.scale_range)
-        geom_friction = jnp.asarray(model["geom_friction"])
-        geom_friction = geom_friction.at[np.array(self.geom_ids, dtype=int), 0].multiply(factor)
+        geom_friction = _scale(model["geom_friction"], self.geom_ids, 1, factor)
         if not self.pair_ids:
             return {"geom_friction": geom_friction}, carry
         # The first two of a pair's five coefficients are for sliding, one for each direction.
-        pair_friction = jnp.asarray(model["pair_friction"])
-        pair_friction = pair_friction.at[np.array(self.pair_ids), :2].multiply(factor)
+        pair_friction = _scale(model["pair_friction"], self.pair_ids, 2, factor)
         return {"geom_friction": geom_friction, "pair_friction": pair_friction}, carry
+
+
+def _scale(
+    friction: Array, rows: tuple[int, ...], num_columns: int, factor: Float[Array, ""]
+) -> Array:
+    """Returns coefficients of which the first columns of some rows are multiplied."""
+    is_scaled = np.zeros(friction.shape, bool)
+    is_scaled[np.array(rows, dtype=int), :num_columns] = True
+    return jnp.where(is_scaled, factor * friction, friction)

@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
+from ksim.physics import replace_rows
 from ksim.terms.checks import Range
 
 
@@ -22,5 +22,5 @@ def scale_rows(values: Array, rows: tuple[int, ...], factors: Float[Array, "rows
       rows: which rows.
       factors: `[rows]` one for each.
     """
-    shape = factors.shape + (1,) * (values.ndim - 1)
-    return jnp.asarray(values).at[np.array(rows, dtype=int)].multiply(factors.reshape(shape))
+    factor_of_row = replace_rows(jnp.ones(values.shape[0]), rows, factors)
+    return values * factor_of_row.reshape(-1, *(1,) * (values.ndim - 1))

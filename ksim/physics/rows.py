@@ -1,0 +1,31 @@
+"""Replacing some rows of an array where it is known beforehand which."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, ArrayLike
+
+
+def replace_rows(values: ArrayLike, rows: Sequence[int], replacements: ArrayLike) -> Array:
+    """Returns an array with some of its rows replaced: `values.at[rows].set(replacements)`.
+
+    XLA scatters on a CPU in a loop, one row after the other, with several operations in each pass.
+    Where the rows are known when the program is made, a choice between two arrays does as well.
+
+    Args:
+      values: `[n, ...]` the array.
+      rows: which rows, each at most once.
+      replacements: `[len(rows), ...]` what stands there instead, of a shape that broadcasts.
+
+    Returns:
+      `[n, ...]`, of the type of `values`.
+    """
+    values, replacements = jnp.asarray(values), jnp.asarray(replacements)
+    if not len(rows):
+        return values
+    source = np.full(values.shape[0], -1)
+    source[np.array(rows)] = np.arange(len(rows))
+    is_replaced = (source >= 0).reshape(-1, *(1,) * (values.ndim - 1))
+    spread = replacements[np.maximum(source, 0)].astype(values.dtype)
+    return jnp.where(is_replaced, spread, values)
