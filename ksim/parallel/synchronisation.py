@@ -94,6 +94,10 @@ class Synchronisation:
         update = jnp.arange(1, num_updates + 1)
         return (update % self.period == 0) | (update == num_updates)
 
+    def first_step(self, num_updates: int) -> int:
+        """Returns in which update of an iteration the first optimizer step is taken, from 0."""
+        return min(self.period, num_updates) - 1 if self.is_accumulating else 0
+
     def no_errors(self, parameters: Any) -> Any:
         """Returns what compression has taken from gradients before the first; `()` without it."""
         if not self.compression.is_on:

@@ -13,8 +13,9 @@ class LearningRateSchedule:
     """A factor on the optimizer's step, so that it works with any optimizer.
 
     `constant` keeps 1; `linear` and `cosine` fall from 1 to 0 over `num_iterations`; `adaptive`
-    follows the divergence between the old and the new policy after every update: above twice the
-    target the factor shrinks by `step`, below half of it the factor grows. `adaptive_linear` does
+    follows the divergence of the policy from the one that acted, as every update finds it: above
+    twice the target the factor shrinks by `step`, below half of it the factor grows. The first step
+    of an iteration, before which the policy has not moved, changes nothing. `adaptive_linear` does
     so with a target that falls to 0 over `num_iterations`: a policy that comes to rest.
 
     Attributes:
@@ -63,7 +64,7 @@ class LearningRateSchedule:
     def after_update(
         self, scale: Float[Array, ""], kl: Float[Array, ""], iteration: Int[Array, ""]
     ) -> Float[Array, ""]:
-        """Returns the factor after an update of `iteration` that moved the policy by `kl` nats."""
+        """Returns the factor after an update of `iteration` that found the policy `kl` nats away."""
         if not self.is_adaptive:
             return scale
         target = jnp.float32(self.target_kl)

@@ -11,6 +11,7 @@ from flax import struct
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ksim.config import ConfigError
 from ksim.nn import Joined, Model, RunningMoments, unroll
 from ksim.parallel import (
     Synchronisation,
@@ -61,9 +62,12 @@ class Batch:
     def selector(self) -> Callable[[Int[Array, "group"]], "Batch"]:
         """Returns what gives the batch of some environments, by local index.
 
-        Arrays are joined here, once, so that each minibatch gathers one array and not dozens.
+        Arrays are joined here, once, so that each minibatch gathers one array and not dozens. What
+        stands where there was no step is of no use, and may be no number: it becomes 0.
         """
         by_time = Joined.of((self.observations, self.latent, self.samples, self.is_valid), 2)
+        is_step = self.is_valid[..., None]
+        by_time = jax.tree.map(lambda x: jnp.where(is_step, x, jnp.zeros_like(x)), by_time)
         by_env = Joined.of((self.initial_carry, self.env_id), 1)
 
         def select(members: Int[Array, "group"]) -> Batch:
@@ -145,6 +149,14 @@ class PPO(Algorithm):
 
     def __post_init__(self) -> None:
         check_optimizer_takes_shards(self.optimizer, self.synchronisation.shards)
+        num_updates = self.num_batches * self.num_passes
+        is_first_the_last = self.synchronisation.first_step(num_updates) == num_updates - 1
+        if self.learning_rate.is_adaptive and is_first_the_last:
+            raise ConfigError(
+                f"learning_rate_schedule={self.learning_rate.kind} follows how far the steps of an"
+                " iteration move the policy, and an iteration of these options takes one step."
+                " Write num_passes=4, or a smaller batch_size, or learning_rate_schedule=constant."
+            )
 
     def specs(self, learner: Learner) -> Learner:
         """See `Algorithm.specs`: large parameters are split, and their optimizer state."""
@@ -209,6 +221,7 @@ class PPO(Algorithm):
             index=jnp.arange(num_updates),
             is_synchronising=synchronisation.schedule(num_updates),
             is_last=jnp.arange(num_updates) == num_updates - 1,
+            has_moved=jnp.arange(num_updates) > synchronisation.first_step(num_updates),
             iteration=jnp.full(num_updates, iteration),
         )
 
@@ -260,7 +273,7 @@ class PPO(Algorithm):
 
         def means(*samples: Array) -> tuple[Array, ...]:
             """Over all samples of all devices, those that are not valid counted as 0."""
-            local = tuple(jnp.mean(is_valid * x) for x in samples)
+            local = tuple(jnp.mean(jnp.where(trajectory.is_valid, x, 0)) for x in samples)
             return mean_over_devices(local, self.synchronisation.axis_name)
 
         share_valid, *sums = means(is_valid, trajectory.value, value_target, advantage)
@@ -343,8 +356,9 @@ class PPO(Algorithm):
         learner = Learner(
             model=model,
             optimizer_state=optimizer_state,
-            # Devices agree on the divergence only when they synchronise.
-            learning_rate_scale=jnp.where(turn.is_synchronising, adapted, scale),
+            # Devices agree on the divergence only when they synchronise, and before the first
+            # step of an iteration there is none to learn from.
+            learning_rate_scale=jnp.where(turn.is_synchronising & turn.has_moved, adapted, scale),
         )
         metrics |= self._norm(gradients)
         if self.synchronisation.may_drift:

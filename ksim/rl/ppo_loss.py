@@ -76,8 +76,7 @@ def ppo_loss(
     weight = samples.weight
 
     def counted(x: Array) -> Array:
-        # Where the weight is 0 the sample may hold anything; masked only in the mean, it would
-        # still make the gradient NaN.
+        # Where the weight is 0 the sample may hold anything, even what is no number.
         return jnp.where(weight > 0, x, 0.0)
 
     def mean(x: Array) -> Array:
@@ -91,20 +90,11 @@ def ppo_loss(
     surrogate = jnp.minimum(
         ratio * samples.advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * samples.advantage
     )
-    squared_error = jnp.square(value - samples.value_target)
-    if coefficients.value_clip_param is not None:
-        limit = coefficients.value_clip_param
-        clipped = samples.value + jnp.clip(value - samples.value, -limit, limit)
-        squared_error = jnp.maximum(squared_error, jnp.square(clipped - samples.value_target))
-
     policy_loss = -mean(surrogate)
-    value_loss = 0.5 * mean(squared_error)
+    value_loss = 0.5 * mean(_squared_error(value, samples, coefficients.value_clip_param))
     mean_entropy = mean(entropy)
-    loss = (
-        policy_loss
-        + coefficients.value_coef * value_loss
-        - coefficients.entropy_coef * mean_entropy
-    )
+    loss = policy_loss + coefficients.value_coef * value_loss
+    loss = loss - coefficients.entropy_coef * mean_entropy
     return loss, {
         "loss/total": loss,
         "loss/policy": policy_loss,
@@ -113,3 +103,12 @@ def ppo_loss(
         "policy/kl": mean(ratio - 1 - log_ratio),
         "policy/clip_fraction": mean((jnp.abs(ratio - 1) > clip).astype(jnp.float32)),
     }
+
+
+def _squared_error(value: Array, samples: PPOSamples, limit: float | None) -> Array:
+    """Returns the squared error of the critic; with a limit the greater one, clipped or not."""
+    squared_error = jnp.square(value - samples.value_target)
+    if limit is None:
+        return squared_error
+    clipped = samples.value + jnp.clip(value - samples.value, -limit, limit)
+    return jnp.maximum(squared_error, jnp.square(clipped - samples.value_target))

@@ -43,12 +43,14 @@ class Turn:
       index: `[]` int32 its number, from 0.
       is_synchronising: `[]` whether devices agree on it.
       is_last: `[]` whether it is the last one.
+      has_moved: `[]` whether the policy has taken a step in the iteration before it.
       iteration: `[]` int32 the iteration, the same for all its updates.
     """
 
     index: Int[Array, ""]
     is_synchronising: Bool[Array, ""]
     is_last: Bool[Array, ""]
+    has_moved: Bool[Array, ""]
     iteration: Int[Array, ""]
 
 

@@ -10,6 +10,7 @@ import optax
 import pytest
 from jax import lax
 
+from ksim.config import ConfigError
 from ksim.nn import RunningMoments
 from ksim.parallel import Placement, Pmap, Synchronisation
 from ksim.rl import (
@@ -227,7 +228,11 @@ def test_rows_that_are_no_steps_do_not_count(model, experience):
     garbage = experience.replace(
         reward=jnp.where(invalid, jnp.nan, experience.reward),
         log_prob=jnp.where(invalid, jnp.nan, experience.log_prob),
-        latent=jnp.where(invalid[..., None], 100.0, experience.latent),
+        latent=jnp.where(invalid[..., None], jnp.nan, experience.latent),
+        observations={
+            name: jnp.where(invalid.reshape(12, 8, *[1] * (array.ndim - 2)), jnp.nan, array)
+            for name, array in experience.observations.items()
+        },
     )
     jax.tree.map(
         np.testing.assert_array_equal,
@@ -265,9 +270,37 @@ def test_adaptive_learning_rate(model, experience):
         PLAIN, num_passes=4, learning_rate=LearningRateSchedule("adaptive", target_kl=1e-6)
     )
     learner, metrics = update(ppo, model, experience)
-    # No divergence before the first step: 1.5. After it, too much three times: 1.5 / 1.5^3.
-    assert learner.learning_rate_scale[0] == pytest.approx(1 / 1.5**2)
+    # The first update finds no divergence, for want of a step; each of the other three too much.
+    assert learner.learning_rate_scale[0] == pytest.approx(1 / 1.5**3)
     assert metrics["policy/learning_rate_scale"][0] == learner.learning_rate_scale[0]
+
+
+def test_adaptive_learning_rate_needs_a_second_step():
+    adaptive = LearningRateSchedule("adaptive")
+    message = "num_passes=4"
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(PLAIN, num_batches=1, num_passes=1, learning_rate=adaptive)
+    waiting = Synchronisation("device", 4, mode="accumulate")
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(
+            PLAIN, num_batches=2, num_passes=2, learning_rate=adaptive, synchronisation=waiting
+        )
+    dataclasses.replace(
+        PLAIN, num_batches=2, num_passes=3, learning_rate=adaptive, synchronisation=waiting
+    )
+
+
+def test_waiting_gradients_adapt_from_the_second_step(model, experience):
+    ppo = dataclasses.replace(
+        PLAIN,
+        num_passes=4,
+        synchronisation=Synchronisation("device", 2, mode="accumulate"),
+        learning_rate=LearningRateSchedule("adaptive", target_kl=1e-6),
+    )
+    assert ppo.num_batches == 1
+    learner, _ = update(ppo, model, experience)
+    # Updates 1 and 3 step; the second of them finds too much divergence.
+    assert learner.learning_rate_scale[0] == pytest.approx(1 / 1.5)
 
 
 def test_schedule_scales_the_steps_of_any_optimizer(model, experience):

@@ -46,7 +46,7 @@ class PolicyUpdateConfig(Config):
     )
     target_kl: float = option(
         0.01,
-        help="Divergence per update that the adaptive learning rate aims at.",
+        help="Divergence from the policy that acted, at which the adaptive learning rate aims.",
         unit="nats",
         above=0,
     )
