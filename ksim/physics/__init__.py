@@ -12,6 +12,7 @@ from ksim.physics.names import check_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
 from ksim.physics.on_demand import check_computed
 from ksim.physics.rows import replace_rows
+from ksim.physics.stability import find_unstable_joints
 
 if TYPE_CHECKING:
     from ksim.physics.mjx_engine import MjxEngine
@@ -37,6 +38,7 @@ __all__ = [
     "asset_path",
     "check_computed",
     "check_names",
+    "find_unstable_joints",
     "load_mjcf",
     "num_host_cores",
     "replace_rows",

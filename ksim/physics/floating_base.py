@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jaxtyping import Array, Float
@@ -49,7 +50,8 @@ class FreeJoint:
 
     def orientation(self, data: PhysicsData) -> Float[Array, "4"]:
         """Orientation in the world, unit quaternion `(w, x, y, z)`."""
-        return data.qpos[self.orientation_slice]
+        quaternion = data.qpos[self.orientation_slice]
+        return quaternion / jnp.linalg.norm(quaternion)  # a reset may have set one of any length
 
     def linear_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
         """Linear velocity in the *world's* frame, m/s."""

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -25,6 +26,10 @@ from ksim.physics.native_stepper import NativeStepper
 ALWAYS_READ = ("time", "qpos", "qvel", "ctrl")
 WRITABLE = ("qpos", "qvel", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")
 """State fields that an event may replace between two steps."""
+
+# JAX returns from a call before its program has run, and by then whoever made the call may have let
+# go of the engine: the latest ones stay.
+_latest_steppers: deque[NativeStepper] = deque(maxlen=8)
 
 
 class NativeEngine(PhysicsEngine):
@@ -71,6 +76,7 @@ class NativeEngine(PhysicsEngine):
             mujoco.set_mju_user_warning(logging.getLogger(__name__).debug)
         stepper = NativeStepper(model, self._num_threads, default)
         self._stepper = named(stepper.name, stepper)
+        _latest_steppers.append(self._stepper)
 
     @property
     def description(self) -> str:

@@ -64,7 +64,7 @@ class LearningRateSchedule:
     def after_update(
         self, scale: Float[Array, ""], kl: Float[Array, ""], iteration: Int[Array, ""]
     ) -> Float[Array, ""]:
-        """Returns the factor after an update of `iteration` that found the policy `kl` nats away."""
+        """Returns the factor after an update of `iteration` that found a divergence of `kl`."""
         if not self.is_adaptive:
             return scale
         target = jnp.float32(self.target_kl)

@@ -1,12 +1,13 @@
 """From a task's hooks to a robot in MuJoCo."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import mujoco
 
 from ksim.envs import MujocoEnvironment, MujocoTerms
-from ksim.physics import PhysicsModel
+from ksim.physics import PhysicsModel, find_unstable_joints
 from ksim.terms import (
     Actuators,
     Command,
@@ -35,8 +36,11 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
             ' mujoco.MjModel is needed. Write `return ksim.load_mjcf("robot.xml")`, or'
             " `return spec.compile()` for a mujoco.MjSpec."
         )
+    notes = []
+    # Its own: options and servos are written into it, and a hook may give the same one again.
+    mj_model = copy.copy(mj_model)
     if abs(mj_model.opt.timestep - config.dt) > 1e-9:
-        task.add_note("dt", f"the model's own time step would be {mj_model.opt.timestep:g} s.")
+        notes.append(f"the model's own time step would be {mj_model.opt.timestep:g} s.")
     model = PhysicsModel.create(
         mj_model,
         dt=config.dt,
@@ -47,6 +51,14 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
     actuators = _terms(task, "get_actuators", model, Actuators)
     for term in actuators.values():
         term.configure(model.mj_model)
+    if unstable := find_unstable_joints(mj_model):
+        more = f" and {len(unstable) - 3} more" if len(unstable) > 3 else ""
+        notes.append(
+            f"This is too long for the servos of {', '.join(unstable[:3])}{more}, which will shake"
+            " ever harder. Lower kp or kd, give these joints an armature, or write a smaller dt."
+        )
+    if notes:
+        task.add_note("dt", " ".join(notes))
     terms = MujocoTerms(
         actuators=actuators,
         observations=_terms(task, "get_observations", model, Observation),
@@ -60,8 +72,9 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
     try:
         engine = task.get_engine(model)
     except NotImplementedError as error:
+        reason = str(error).rstrip(".")
         raise ValueError(
-            f"MJX cannot step this model: {error}. Write engine=mujoco, or leave it out of the"
+            f"MJX cannot step this model: {reason}. Write engine=mujoco, or leave it out of the"
             " MJCF."
         ) from error
     return MujocoEnvironment(model, engine, terms)

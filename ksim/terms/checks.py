@@ -47,6 +47,8 @@ def check_range(term: object, field: str, example: Range, at_least: float = -mat
     rule = "must be (lower, upper) with lower <= upper"
     if math.isfinite(at_least):
         rule += f" and lower >= {at_least:g}"
+    if isinstance(value, list):
+        rule += ", a tuple"
     _require(is_valid, term, field, value, rule, example)
 
 

@@ -49,7 +49,8 @@ class Feet:
 
         Raises:
           KeyError: if there is no such site.
-          ValueError: if a site carries no touch sensor, or the force is not positive.
+          ValueError: if a site carries no touch sensor, nothing of its body collides, or the force
+            is not positive.
         """
         if not min_contact_force > 0.0:
             raise ValueError(
@@ -99,4 +100,19 @@ def _touch_sensor(mj_model: mujoco.MjModel, site_id: int, name: str, asked_by: s
             f'{asked_by}(site="{name}"): the site has no touch sensor.'
             f' Write <sensor><touch site="{name}"/></sensor> in the MJCF.'
         )
+    if not _is_colliding(mj_model, int(mj_model.site_bodyid[site_id])):
+        body = mj_model.body(mj_model.site_bodyid[site_id]).name
+        raise ValueError(
+            f'{asked_by}(site="{name}"): no geom of its body "{body}" collides, so its touch sensor'
+            " would always be 0. Move the site to the body that has the foot's geom."
+        )
     return int(mj_model.sensor_adr[sensors[0]])
+
+
+def _is_colliding(mj_model: mujoco.MjModel, body_id: int) -> bool:
+    """Whether a geom of a body takes part in collisions."""
+    start, count = mj_model.body_geomadr[body_id], mj_model.body_geomnum[body_id]
+    geoms = np.arange(start, start + count)
+    is_in_pair = np.isin(geoms, [mj_model.pair_geom1, mj_model.pair_geom2])
+    is_filtered = (mj_model.geom_contype[geoms] == 0) & (mj_model.geom_conaffinity[geoms] == 0)
+    return bool(np.any(is_in_pair | ~is_filtered))

@@ -1,19 +1,40 @@
 """The clock that legs walk by."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.terms.term import StepState
 
 
-def leg_phases(state: StepState, period: float, num_legs: int) -> Float[Array, "num_legs"]:
-    """Returns how far each leg is in its stride, in [0, 1): (t / period + i / n) mod 1.
+def leg_phases(
+    state: StepState, period: float, offsets: tuple[float, ...]
+) -> Float[Array, "num_legs"]:
+    """Returns how far each leg is in its stride, in [0, 1): (t / period + offset) mod 1.
 
     Args:
       state: the state to read the time of the episode from.
       period: duration of one stride, s.
-      num_legs: how many legs there are; leg i of n is i / n of a stride ahead of the first.
+      offsets: how much of a stride each leg is ahead of the clock.
     """
-    offsets = jnp.asarray(np.arange(num_legs) / num_legs, state.time.dtype)
-    return jnp.mod(state.time / period + offsets, 1.0)
+    return jnp.mod(state.time / period + jnp.asarray(offsets, state.time.dtype), 1.0)
+
+
+def resolve_offsets(
+    offsets: Sequence[float] | None, num_legs: int, asked_by: str
+) -> tuple[float, ...]:
+    """Returns the offset of each leg; by default leg i of n is i / n of a stride ahead.
+
+    Raises:
+      ValueError: if there are more or fewer offsets than legs.
+    """
+    if offsets is None:
+        return tuple(leg / num_legs for leg in range(num_legs))
+    if len(offsets) != num_legs:
+        raise ValueError(
+            f"{asked_by}(phase_offsets={tuple(offsets)}): {len(offsets)} offsets for {num_legs}"
+            " legs. Give each leg one: with (0.0, 0.5, 0.5, 0.0), for instance, the first and the"
+            " last of four step together."
+        )
+    return tuple(map(float, offsets))

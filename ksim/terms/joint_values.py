@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from ksim.config import unknown_name_message
 from ksim.physics import JointSelection, PhysicsModel
 
@@ -32,7 +34,7 @@ def resolve_joint_values(
       KeyError: if a name or pattern fits no joint, or a joint gets no number.
       TypeError: if there is something else than numbers.
     """
-    if isinstance(values, (str, Sequence)):
+    if isinstance(values, (str, Sequence, np.ndarray)):
         raise TypeError(
             f"{asked_by}({argument}={values!r}): write one number for all joints, or numbers by"
             f' joint name or pattern: {argument}={{"*_knee": 200.0, "*": 100.0}}.'
@@ -62,7 +64,13 @@ def resolve_pose(
 
     Raises:
       KeyError: if there is no such keyframe, or a name or pattern fits no joint.
+      TypeError: if it is something else than a pose.
     """
+    if not isinstance(default_positions, (str, Mapping, type(None))):
+        raise TypeError(
+            f"{asked_by}(default_positions={default_positions!r}): write the name of a keyframe, or"
+            ' positions by joint name or pattern: default_positions={"*_knee": 0.6}.'
+        )
     qpos = model.mj_model.qpos0
     if isinstance(default_positions, str):
         qpos = model.mj_model.key_qpos[model.find("keyframe", default_positions, asked_by)]

@@ -74,21 +74,22 @@ def name_terms(
     else:
         named = {}
         for term in terms:
-            name = _snake_case(type(term).__name__.removesuffix(family.__name__))
+            kind = term if isinstance(term, type) else type(term)
+            name = _snake_case(kind.__name__.removesuffix(family.__name__))
             if name in named:
                 raise ValueError(
-                    f"Two terms are called {name!r} after their class {type(term).__name__}."
+                    f"Two terms are called {name!r} after their class {kind.__name__}."
                     f' Give a dictionary instead of a list: {{"{name}_left": ..., ...}}.'
                 )
             named[name] = term
     for name, term in named.items():
         if not isinstance(term, family):
-            hint = ""
-            if isinstance(term, type) and issubclass(term, family):
-                hint = f" Write {term.__name__}(...) instead of the class."
-            raise TypeError(
-                f"{name!r} must be a {family.__name__}, found {type(term).__name__}.{hint}"
-            )
+            found, hint = type(term).__name__, ""
+            if isinstance(term, type):
+                found = f"the class {term.__name__}"
+                if issubclass(term, family):
+                    hint = f" Write {term.__name__}(...) instead of the class."
+            raise TypeError(f"{name!r} must be a {family.__name__}, found {found}.{hint}")
     return named
 
 

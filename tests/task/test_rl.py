@@ -162,6 +162,13 @@ def test_hooks_that_do_not_fit(hooks, error, message):
         small_mujoco_task(**hooks).build()
 
 
+def test_a_class_instead_of_a_term(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    message = r"^'alive' must be a Reward, found the class AliveReward\. Write AliveReward"
+    with pytest.raises(TypeError, match=message):
+        small_mujoco_task(get_rewards=lambda model: [ksim.AliveReward]).build()
+
+
 @pytest.mark.parametrize(
     ("model", "error", "message"),
     [
@@ -189,6 +196,35 @@ def test_a_time_step_other_than_the_models_is_said():
         notes = SmallMujocoTask(config).build().notes
         assert ("dt" in notes) == (dt == 0.01)
     assert notes["dt"] == "the model's own time step would be 0.005 s."
+
+
+def test_servos_that_a_time_step_is_too_long_for_are_said():
+    class StiffTask(SmallMujocoTask):
+        def get_actuators(self, physics_model):
+            return ksim.PositionActuators.create(physics_model, kp=1.0, kd=100.0, torque_limit=1.0)
+
+    notes = StiffTask(SmallMujocoConfig(num_devices=1)).build().notes
+    assert "too long for the servos of hinge, which will shake ever harder. Lower kp" in notes["dt"]
+
+
+def test_a_model_may_be_given_to_several_tasks():
+    kept = small_mujoco_task().get_mujoco_model()
+
+    class WeakTask(SmallMujocoTask):
+        def get_mujoco_model(self):
+            return kept
+
+        def get_actuators(self, physics_model):
+            return ksim.PositionActuators.create(physics_model, kp=1.0, kd=0.0, torque_limit=1.0)
+
+    class MotorTask(WeakTask):
+        def get_actuators(self, physics_model):
+            return ksim.TorqueActuators.create(physics_model)
+
+    assert WeakTask(SmallMujocoConfig(num_devices=1)).environment.model.dt == 0.01
+    motors = MotorTask(SmallMujocoConfig(num_devices=1)).environment.terms.actuators["torque"]
+    assert motors.torque_ranges == ((-6.0, 6.0),)
+    assert kept.opt.timestep == 0.005
 
 
 @pytest.mark.parametrize("hook", ["get_mujoco_model", "get_observations", "get_rewards"])

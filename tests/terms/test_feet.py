@@ -48,3 +48,21 @@ def test_names_that_are_no_feet(model):
         Feet.create(model, (), "Term")
     with pytest.raises(ValueError, match="min_contact_force must be positive"):
         Feet.create(model, FEET, "Term", min_contact_force=0.0)
+
+
+SOLE = '<site name="left_foot" pos="0 0 -0.35" size="0.06"/>'
+LEFT_SPHERE = 'pos="0 0 -0.35" size="0.05" mass="1"/>\n          <site name="left_foot"'
+
+
+def test_feet_that_nothing_can_touch(make_model):
+    bodiless = make_model({SOLE: f'<body name="sole">{SOLE}</body>'})
+    message = r'Term\(site="left_foot"\): no geom of its body "sole" collides'
+    with pytest.raises(ValueError, match=message):
+        Feet.create(bodiless, FEET, "Term")
+    # The left foot's geom is in a contact pair, which collides whatever its contype says.
+    unseen = LEFT_SPHERE.replace('mass="1"', 'mass="1" contype="0" conaffinity="0"')
+    paired = make_model({LEFT_SPHERE: unseen})
+    assert len(Feet.create(paired, FEET, "Term")) == 2
+    pair = '<pair geom1="floor" geom2="left_foot" friction="1 1 0.005 0.0001 0.0001"/>'
+    with pytest.raises(ValueError, match='no geom of its body "left_shank" collides'):
+        Feet.create(make_model({LEFT_SPHERE: unseen, pair: ""}), FEET, "Term")

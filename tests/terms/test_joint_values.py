@@ -1,6 +1,7 @@
 """Numbers for joints by name, pattern and keyframe."""
 
 import jaxtyping
+import numpy as np
 import pytest
 
 from ksim.terms.joint_values import resolve_joint_values, resolve_pose
@@ -43,7 +44,14 @@ def test_unknown_poses(model):
         resolve_pose(model, joints, {"hip_left": 0.3}, "Term")
 
 
-@pytest.mark.parametrize("values", ["high", [1.0, 2.0]])
+@pytest.mark.parametrize("pose", [0.3, [0.3] * 5, (0.3,) * 5, np.full(5, 0.3)], ids=str)
+def test_positions_of_a_pose_have_names(pose, model, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(TypeError, match=r"Term\(default_positions=.*the name of a keyframe, or"):
+        resolve_pose(model, model.joints.select(), pose, "Term")
+
+
+@pytest.mark.parametrize("values", ["high", [1.0, 2.0], np.ones(2)])
 def test_numbers_for_joints_have_names(values, monkeypatch):
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(TypeError, match=r"Servo\(kp=.*one number for all joints, or numbers by"):

@@ -94,6 +94,18 @@ def test_projected_gravity(model, make_state):
     np.testing.assert_allclose(observe(thigh, state), [math.sin(0.5), 0, -math.cos(0.5)], atol=1e-6)
 
 
+def test_projected_gravity_on_a_slope(make_model, make_state):
+    slope = make_model({"<worldbody>": '<option gravity="6 0 -8"/><worldbody>'})
+    gravity = ProjectedGravityObservation.create(slope)
+    np.testing.assert_allclose(observe(gravity, make_state(qpos=pose())), [0.6, 0, -0.8], atol=1e-6)
+    # The base's x axis points along the world's y.
+    turned = make_state(qpos=pose(YAW_90))
+    np.testing.assert_allclose(observe(gravity, turned), [0, -0.6, -0.8], atol=1e-6)
+    weightless = make_model({"<worldbody>": '<option gravity="0 0 0"/><worldbody>'})
+    gravity = ProjectedGravityObservation.create(weightless)
+    np.testing.assert_allclose(observe(gravity, make_state(qpos=pose())), [0, 0, -1], atol=1e-6)
+
+
 def test_sensors_and_actuators(model, make_state):
     state = make_state(qpos=pose(YAW_90), actuator_force=jnp.array([1.0, 2.0, 3.0, 4.0]))
     orientation = SensorObservation.create(model, "imu_orientation")

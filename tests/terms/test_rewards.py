@@ -247,6 +247,28 @@ def test_gait_phase(model, make_state):
     assert value(9.0, 0.0, 0.16, STAND) == 0.5
 
 
+def test_gaits_of_other_phases(model, make_state):
+    """Both legs hop together."""
+    swings = [{"left_knee": 0.6}, {"right_knee": 0.6}]
+    hop = GaitPhaseReward.create(model, FEET, phase_offsets=(0.5, 0.5))
+    crouch = GaitPoseReward.create(model, swings, phase_offsets=(0.5, 0.5))
+
+    def value(reward, time, touch, knee):
+        qpos = pose(joints=(0.0, 0.0, knee, 0.0, knee))
+        state = make_state(qpos=qpos, sensordata=touches(touch, touch), time=time, commands=WALK)
+        return value_of(reward, state)
+
+    # t = 0.24 s: the phase of both is 0.8, in the middle of the swing.
+    assert value(hop, 0.24, 0.0, 0.6) == 1.0
+    assert value(hop, 0.24, 9.0, 0.6) == 0.0
+    assert value(crouch, 0.24, 0.0, 0.6) == pytest.approx(1.0)
+    # Half a stride later both stand.
+    assert value(hop, 0.64, 9.0, 0.0) == 1.0
+    assert value(crouch, 0.64, 9.0, 0.0) == pytest.approx(1.0)
+    with pytest.raises(ValueError, match=r"3 offsets for 2 legs. Give each leg one"):
+        GaitPhaseReward.create(model, FEET, phase_offsets=(0.0, 0.5, 0.5))
+
+
 def test_gait_pose(model, make_state):
     swings = [{"left_hip": 0.4, "left_knee": 0.8}, {"right_knee": 0.6}]
     reward = GaitPoseReward.create(

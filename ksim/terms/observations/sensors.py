@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jaxtyping import Array, Float
@@ -93,13 +94,16 @@ class GyroObservation(NoisyObservation):
 class ProjectedGravityObservation(NoisyObservation):
     """Direction of gravity in the frame of a body: `[3]`, unit vector; `(0, 0, -1)` if upright.
 
-    What an IMU at rest measures, up to sign and length; it tells the tilt and not the heading.
+    What an IMU at rest measures, up to sign and length; it tells the tilt and not the heading. The
+    model's `gravity` may lean, to make a floor a slope; without gravity it is the way down.
 
     Attributes:
       body_id: the body.
+      direction: of gravity in the world, unit vector.
     """
 
     body_id: int
+    direction: tuple[float, float, float] = (0.0, 0.0, -1.0)
 
     @classmethod
     def create(
@@ -116,11 +120,19 @@ class ProjectedGravityObservation(NoisyObservation):
           KeyError: if there is no such body.
           ValueError: if the base is asked for and the model has none.
         """
-        return cls(body_id=find_body(model, body, cls.__name__), noise=noise)
+        gravity = model.mj_model.opt.gravity
+        x, y, z = gravity / np.linalg.norm(gravity) if gravity.any() else (0.0, 0.0, -1.0)
+        return cls(
+            body_id=find_body(model, body, cls.__name__),
+            direction=(float(x), float(y), float(z)),
+            noise=noise,
+        )
 
     def observe(self, state: StepState) -> Float[Array, "3"]:
-        """Returns R^T (0, 0, -1)."""
-        return -state.physics.xmat[self.body_id, 2]
+        """Returns R^T times the direction."""
+        rotation = state.physics.xmat[self.body_id]
+        # A sum, not a product of matrices: some devices round those.
+        return jnp.sum(jnp.asarray(self.direction, rotation.dtype)[:, None] * rotation, axis=0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,7 @@
 """Rewards for when the feet stand."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -8,7 +9,7 @@ from jaxtyping import Array, Float
 from ksim.physics import PhysicsModel
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.feet import Feet
-from ksim.terms.gait_clock import leg_phases
+from ksim.terms.gait_clock import leg_phases, resolve_offsets
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
@@ -65,12 +66,13 @@ class SingleStanceReward(Reward):
 class GaitPhaseReward(Reward):
     """Rewards feet that stand and swing in turn, by a clock.
 
-    r = share of feet whose contact is as the clock says. Foot i of n has the phase
-    (t / period + i / n) mod 1 and belongs on the ground while its phase is below
+    r = share of feet whose contact is as the clock says. A foot has the phase
+    (t / period + its offset) mod 1 and belongs on the ground while its phase is below
     `stance_fraction`; all feet do while the robot is told to stand.
 
     Attributes:
-      feet: the feet; foot i of n is i / n of a stride ahead of the first.
+      feet: the feet.
+      phase_offsets: how much of a stride each foot is ahead of the clock.
       period: duration of one stride (a step of every foot), s, > 0.
       stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
       commands: names of commands; with no names the robot is always told to move.
@@ -81,6 +83,7 @@ class GaitPhaseReward(Reward):
     """
 
     feet: Feet
+    phase_offsets: tuple[float, ...]
     period: float = 0.8
     stance_fraction: float = 0.6
     commands: tuple[str, ...] = ("linear_velocity",)
@@ -91,6 +94,7 @@ class GaitPhaseReward(Reward):
         model: PhysicsModel,
         feet: Names,
         *,
+        phase_offsets: Sequence[float] | None = None,
         period: float = 0.8,
         stance_fraction: float = 0.6,
         commands: Names = ("linear_velocity",),
@@ -102,6 +106,8 @@ class GaitPhaseReward(Reward):
         Args:
           model: the model.
           feet: names of sites with touch sensors.
+          phase_offsets: how much of a stride each foot is ahead of the clock, as
+            (0.0, 0.5, 0.5, 0.0) for the trot of a quadruped; by default foot i of n is i / n ahead.
           period: duration of one stride, s, > 0.
           stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
           commands: names of commands, one of which must be above 0.1 for a foot to swing.
@@ -110,10 +116,13 @@ class GaitPhaseReward(Reward):
 
         Raises:
           KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, or a number is out of bounds.
+          ValueError: if a site has no touch sensor, a foot has no offset, or a number is out of
+            bounds.
         """
+        found = Feet.create(model, feet, cls.__name__, min_contact_force)
         return cls(
-            feet=Feet.create(model, feet, cls.__name__, min_contact_force),
+            feet=found,
+            phase_offsets=resolve_offsets(phase_offsets, len(found), cls.__name__),
             period=period,
             stance_fraction=stance_fraction,
             commands=tuple(commands),
@@ -127,7 +136,7 @@ class GaitPhaseReward(Reward):
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the share, in [0, 1]."""
         is_in_contact = self.feet.is_in_contact(state.physics)
-        phases = leg_phases(state, self.period, len(self.feet))
+        phases = leg_phases(state, self.period, self.phase_offsets)
         is_moving = is_told_to_move(state, self.commands, type(self).__name__)
         is_stance_due = (phases < self.stance_fraction) | ~is_moving
         return jnp.mean(is_in_contact == is_stance_due), carry

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ksim.physics import JointSelection, PhysicsModel
 from ksim.terms.checks import check_fraction, check_positive
-from ksim.terms.gait_clock import leg_phases
+from ksim.terms.gait_clock import leg_phases, resolve_offsets
 from ksim.terms.joint_values import Pose, resolve_pose
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
@@ -20,7 +20,7 @@ class GaitPoseReward(Reward):
     """Rewards legs that bend and stretch in turn, by the clock of `GaitPhaseReward`.
 
     r = exp(-|q - q_clock|^2 / sigma^2), with q_clock = q_default + sum_i sin^2(pi s_i) offsets_i.
-    Leg i of n has the phase (t / period + i / n) mod 1, and s_i runs from 0 to 1 while its phase
+    A leg has the phase (t / period + its offset) mod 1, and s_i runs from 0 to 1 while its phase
     runs from `stance_fraction` to 1. While the robot is told to stand, q_clock = q_default. It
     shows what a step is to a robot that has never made one.
 
@@ -28,6 +28,7 @@ class GaitPoseReward(Reward):
       joints: the joints of the legs.
       default_positions: the pose they swing about, rad.
       swing_offsets: for each leg, how far each joint is from it in the middle of the swing, rad.
+      phase_offsets: how much of a stride each leg is ahead of the clock.
       period: duration of one stride (a step of every leg), s, > 0.
       stance_fraction: part of a stride that a leg is on the ground, in [0, 1).
       sigma: deviation at which the reward has fallen to 1 / e, rad, > 0.
@@ -37,6 +38,7 @@ class GaitPoseReward(Reward):
     joints: JointSelection
     default_positions: tuple[float, ...]
     swing_offsets: tuple[tuple[float, ...], ...]
+    phase_offsets: tuple[float, ...]
     period: float = 0.8
     stance_fraction: float = 0.6
     sigma: float = 0.5
@@ -49,6 +51,7 @@ class GaitPoseReward(Reward):
         swing_offsets: Sequence[Mapping[str, float]],
         *,
         default_positions: Pose = None,
+        phase_offsets: Sequence[float] | None = None,
         period: float = 0.8,
         stance_fraction: float = 0.6,
         sigma: float = 0.5,
@@ -63,6 +66,7 @@ class GaitPoseReward(Reward):
             joints are from the default pose in the middle of its swing, rad, by joint name.
           default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
             or `None` for the model's own.
+          phase_offsets: as in `GaitPhaseReward`.
           period: duration of one stride, s, > 0.
           stance_fraction: part of a stride that a leg is on the ground, in [0, 1).
           sigma: deviation at which the reward has fallen to 1 / e, rad, > 0.
@@ -86,6 +90,7 @@ class GaitPoseReward(Reward):
             swing_offsets=tuple(
                 tuple(float(leg.get(name, 0.0)) for name in joints.names) for leg in swing_offsets
             ),
+            phase_offsets=resolve_offsets(phase_offsets, len(swing_offsets), cls.__name__),
             period=period,
             stance_fraction=stance_fraction,
             sigma=sigma,
@@ -106,7 +111,7 @@ class GaitPoseReward(Reward):
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns how near the legs are to the clock's pose, in [0, 1]."""
         positions = self.joints.positions(state.physics.qpos)
-        phases = leg_phases(state, self.period, len(self.swing_offsets))
+        phases = leg_phases(state, self.period, self.phase_offsets)
         swing = jnp.clip((phases - self.stance_fraction) / (1 - self.stance_fraction), 0.0, 1.0)
         is_moving = is_told_to_move(state, self.commands, type(self).__name__)
         height = jnp.where(is_moving, jnp.square(jnp.sin(jnp.pi * swing)), 0.0)
