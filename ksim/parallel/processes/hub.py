@@ -168,6 +168,8 @@ class Hub:
             self._members[peer.index] = _Member(wire, peer, time.monotonic())
             if len(self._members) == self._count:
                 self._has_started = True
+                for member in self._members.values():  # none shows that it lives before it is told
+                    member.last_heard = time.monotonic()
                 peers = [vars(self._members[index].peer) for index in range(self._count)]
                 self._tell_all({"welcome": peers})
 
