@@ -115,7 +115,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     start_from, finished = _start(program, config, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
-    run_directory = _open_run_directory(program, config, finished, processes)
+    run_directory = _open_run_directory(program, config, start_from, finished, processes)
     with contextlib.ExitStack() as context:
         # Tracing makes many objects, and to look through all that JAX has imported, again and
         # again, took 8% of the time to the first update of the walking task from a warm cache.
@@ -165,7 +165,11 @@ def _start(program: Program, config: RunConfig, processes: ProcessGroup) -> tupl
 
 
 def _open_run_directory(
-    program: Program, config: TrainingConfig, finished: int, processes: ProcessGroup
+    program: Program,
+    config: TrainingConfig,
+    start_from: Path | None,
+    finished: int,
+    processes: ProcessGroup,
 ) -> RunDirectory:
     """Prepares the directory of a run, in process 0; returns it, in all."""
     path = None
@@ -173,7 +177,9 @@ def _open_run_directory(
         run_directory = create_run_directory(config.run_dir, program.task_name)
         save_config(config, run_directory.config_path, program.notes)
         set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
-        report_to_launcher(str(run_directory.path), finished)
+        # A restart from another run's checkpoint has to find that one again.
+        is_own = start_from is not None and run_directory.holds(start_from)
+        report_to_launcher(str(run_directory.path), finished if is_own else 0)
         path = str(run_directory.path)
     return RunDirectory(Path(processes.from_main("the run directory", path)))
 

@@ -46,6 +46,10 @@ class RunDirectory:
         """The folder of rendered videos."""
         return self.path / "videos"
 
+    def holds(self, path: Path) -> bool:
+        """Returns whether a path lies in the directory, or is it."""
+        return path.resolve().is_relative_to(self.path.resolve())
+
 
 def create_run_directory(
     run_dir: str | None, task_name: str, root: Path = Path("runs")

@@ -82,6 +82,18 @@ def test_resumed_from_a_path_it_is_bit_identical(straight, half, tmp_path):
     assert [path.name for path in list_checkpoints(half / "checkpoints")] == ["step_00000003"]
 
 
+def test_the_launcher_hears_of_checkpoints_of_the_run_alone(half, tmp_path, monkeypatch):
+    """If the run fails before its first save, a restart begins again from the other run."""
+    reports = []
+    for module in ("run", "loop"):
+        report = f"ksim.training.{module}.report_to_launcher"
+        monkeypatch.setattr(report, lambda path, step: reports.append((Path(path).name, step)))
+    train(tmp_path / "new", max_steps=4, load_from_ckpt_path=str(half))
+    assert reports == [("new", 0), ("new", 4)]
+    train(half, max_steps=4)
+    assert reports[2:] == [("half", 3), ("half", 4)]
+
+
 @pytest.mark.parametrize("num_devices", [1, 2])
 def test_resumed_on_fewer_devices_the_curve_goes_on(straight, half, num_devices):
     resumed = train(half, max_steps=6, num_devices=num_devices)
