@@ -18,12 +18,12 @@ from ksim.parallel.processes import (
 )
 from ksim.training.checkpoint import (
     check_checkpoint_fits,
-    find_checkpoint,
     read_step,
     restore_checkpoint,
     set_aside_later_checkpoints,
 )
 from ksim.training.compilation import compile_rollout, enable_compilation_cache
+from ksim.training.continuing import checkpoint_to_continue, start_text
 from ksim.training.evaluation import (
     Episodes,
     evaluation_environments,
@@ -78,21 +78,6 @@ def check_run(config: RunConfig, task_name: str) -> None:
         check_run_directory(config.run_dir, task_name)
     checkpoint_to_continue(config)
     _single_device_rate(config)
-
-
-def checkpoint_to_continue(config: RunConfig) -> Path | None:
-    """Returns the checkpoint that a run continues from: the one named, or its own newest.
-
-    Raises:
-      ConfigError: if the user named something that holds no intact checkpoint.
-    """
-    if config.load_from_ckpt_path is not None:
-        return find_checkpoint(Path(config.load_from_ckpt_path))
-    if config.run_dir is not None:
-        run_directory = RunDirectory(Path(config.run_dir))
-        if any(run_directory.checkpoints_path.glob("step_*")):
-            return find_checkpoint(run_directory.path)
-    return None
 
 
 def train(program: Program, config: TrainingConfig) -> RunResult:
@@ -327,10 +312,9 @@ def _introduction(
     devices = program.partitioner.devices
     processes = current_processes()
     where = f" in {processes.count} processes" if processes.count > 1 else ""
-    begins = f"continues {start_from}" if start_from is not None else "begins"
     text = (
-        f"Run {path} {begins}: {program.num_envs} environments on {len(devices)}"
-        f" {devices[0].device_kind} device(s){where}, {program.rollout_length} control steps in an"
+        f"Run {path} {start_text(config, start_from)}: {program.num_envs} environments on"
+        f" {len(devices)} {devices[0].device_kind} device(s){where}, {program.rollout_length} control steps in an"
         " iteration."
     )
     engine = getattr(program.environment, "engine", None)

@@ -33,7 +33,9 @@ class RunConfig(Config):
         " that holds checkpoints is continued.",
     )
     load_from_ckpt_path: str | None = option(
-        None, help="Continue from this checkpoint, folder of checkpoints or run directory."
+        None,
+        help="Continue from this checkpoint, folder of checkpoints or run directory. A run_dir that"
+        " has checkpoints of its own goes on from those, unless this path lies in it.",
     )
     save_every_n_steps: int | None = option(
         100, help="Save a checkpoint every so often; null does not.", unit="iterations", minimum=1
