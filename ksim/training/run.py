@@ -45,6 +45,7 @@ from ksim.training.run_directory import (
     check_run_directory,
     create_run_directory,
 )
+from ksim.training.run_lock import run_lock
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import read_single_device_rate
 from ksim.training.train_state import TrainState
@@ -100,8 +101,8 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     start_from, finished = _start(program, config, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
-    run_directory = _open_run_directory(program, config, start_from, finished, processes)
     with contextlib.ExitStack() as context:
+        run_directory = _open_run_directory(program, config, start_from, finished, context)
         # Tracing makes many objects, and to look through all that JAX has imported, again and
         # again, took 8% of the time to the first update of the walking task from a warm cache.
         gc.freeze()
@@ -154,12 +155,14 @@ def _open_run_directory(
     config: TrainingConfig,
     start_from: Path | None,
     finished: int,
-    processes: ProcessGroup,
+    context: contextlib.ExitStack,
 ) -> RunDirectory:
-    """Prepares the directory of a run, in process 0; returns it, in all."""
+    """Prepares a run's directory, in process 0; returns it, in all; `context` gives it free."""
+    processes = current_processes()
     path = None
     if processes.is_main:
         run_directory = create_run_directory(config.run_dir, program.task_name)
+        context.enter_context(run_lock(run_directory.path))
         save_config(config, run_directory.config_path, program.notes)
         set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
         # A restart from another run's checkpoint has to find that one again.
@@ -314,8 +317,8 @@ def _introduction(
     where = f" in {processes.count} processes" if processes.count > 1 else ""
     text = (
         f"Run {path} {start_text(config, start_from)}: {program.num_envs} environments on"
-        f" {len(devices)} {devices[0].device_kind} device(s){where}, {program.rollout_length} control steps in an"
-        " iteration."
+        f" {len(devices)} {devices[0].device_kind} device(s){where}, {program.rollout_length}"
+        " control steps in an iteration."
     )
     engine = getattr(program.environment, "engine", None)
     if engine is None:
