@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ksim.config.concerns import RunConfig
 from ksim.training.checkpoint import find_checkpoint, list_checkpoints
-from ksim.training.run_directory import RunDirectory
+from ksim.training.run_directory import RunDirectory, user_path
 
 
 def checkpoint_to_continue(config: RunConfig) -> Path | None:
@@ -18,9 +18,9 @@ def checkpoint_to_continue(config: RunConfig) -> Path | None:
       ConfigError: if the user named something that holds no intact checkpoint.
     """
     source = config.load_from_ckpt_path
-    named = None if source is None else Path(source)
+    named = None if source is None else user_path(source)
     if config.run_dir is not None:
-        own = RunDirectory(Path(config.run_dir))
+        own = RunDirectory(user_path(config.run_dir))
         is_trained = config.run_mode in ("train", "verify")
         is_own_meant = named is None or (is_trained and not own.holds(named))
         if is_own_meant and list_checkpoints(own.checkpoints_path):
@@ -33,6 +33,6 @@ def start_text(config: RunConfig, start_from: Path | None) -> str:
     if start_from is None:
         return "begins"
     source = config.load_from_ckpt_path
-    if source is None or RunDirectory(Path(source)).holds(start_from):
+    if source is None or RunDirectory(user_path(source)).holds(start_from):
         return f"continues {start_from}"
     return f"continues {start_from}, its own, and not load_from_ckpt_path={source}"
