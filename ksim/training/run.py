@@ -23,7 +23,12 @@ from ksim.training.checkpoint import (
     set_aside_later_checkpoints,
 )
 from ksim.training.compilation import compile_rollout, enable_compilation_cache
-from ksim.training.continuing import checkpoint_to_continue, start_text
+from ksim.training.continuing import (
+    checkpoint_to_continue,
+    differences,
+    run_metadata,
+    start_text,
+)
 from ksim.training.evaluation import (
     Episodes,
     evaluation_environments,
@@ -49,6 +54,16 @@ from ksim.training.run_lock import run_lock
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import read_single_device_rate
 from ksim.training.train_state import TrainState
+
+# What says where a run is and not what it is: a file that repeats the run leaves it out.
+_OF_THIS_START = (
+    "run_dir",
+    "load_from_ckpt_path",
+    "coordinator_address",
+    "coordinator_bind_address",
+    "num_processes",
+    "process_id",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,17 +130,13 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
             print(_introduction_of_other(processes), flush=True)
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
         with status, GracefulStop(status.message) as stop:
+            settings = _loop_settings(config, program, start_from)
             status.message(_introduction(program, config, run_directory.path, start_from))
             for name, note in program.notes.items():
                 status.message(f"{name}={getattr(config, name)}: {note}")
-            loop = TrainingLoop(
-                program,
-                _loop_settings(config, program),
-                run_directory,
-                loggers,
-                status,
-                processes,
-            )
+            for difference in differences(config, settings.metadata, start_from):
+                status.message(f"warning: {difference}")
+            loop = TrainingLoop(program, settings, run_directory, loggers, status, processes)
             state = loop.run(start_from, stop, start_time)
             # No process leaves while another one still saves.
             processes.exchange("the end of the run", None)
@@ -163,7 +174,7 @@ def _open_run_directory(
     if processes.is_main:
         run_directory = create_run_directory(config.run_dir, program.task_name)
         context.enter_context(run_lock(run_directory.path))
-        save_config(config, run_directory.config_path, program.notes)
+        save_config(config, run_directory.config_path, program.notes, _OF_THIS_START)
         set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
         # A restart from another run's checkpoint has to find that one again.
         is_own = start_from is not None and run_directory.holds(start_from)
@@ -265,7 +276,9 @@ def _check_fits(program: Program, path: Path) -> int:
     return read_step(path)
 
 
-def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
+def _loop_settings(
+    config: TrainingConfig, program: Program, start_from: Path | None
+) -> LoopSettings:
     return LoopSettings(
         seed=config.seed,
         max_steps=config.max_steps,
@@ -274,7 +287,7 @@ def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
         keep_checkpoints=config.keep_checkpoints,
         eval_every_n_steps=config.eval_every_n_steps,
         eval_length_seconds=config.eval_length_seconds,
-        metadata={"task": program.task_name, "num_envs": program.num_envs},
+        metadata=run_metadata(config, program.task_name, program.num_envs, start_from),
         single_device_rate=_single_device_rate(config),
     )
 

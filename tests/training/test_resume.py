@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from examples.cartpole import CartPoleTask
+from ksim.config import load_config
 from ksim.training.checkpoint import find_checkpoint, list_checkpoints, restore_checkpoint
 from ksim.training.continuing import checkpoint_to_continue
 from ksim.training.program import Program
@@ -114,6 +116,38 @@ def test_where_a_run_continues(half, tmp_path):
     checkpoints[0].rename(checkpoints[0].with_name("step_00000003.superseded_0"))
     assert found(run_dir=str(half)) is None
     assert found(**both) == checkpoints[1]
+
+
+class OtherCartPoleTask(CartPoleTask):
+    """Another task of equal shapes."""
+
+
+class CartPoleDistributedTask(CartPoleTask):
+    """The same one, by its name."""
+
+
+def test_what_fits_but_is_another_is_said(half, tmp_path):
+    changes = {"num_devices": 4, "max_steps": 4, "load_from_ckpt_path": str(half)}
+
+    def said(task_class, name, **more):
+        config = small_config(**changes | {"run_dir": str(tmp_path / name)} | more)
+        path = task_class(config).run().path
+        log = (path / "log.txt").read_text()
+        return [line.split("warning: ")[1] for line in log.splitlines() if "warning: " in line]
+
+    assert said(CartPoleDistributedTask, "a") == []
+    (seed,) = said(CartPoleTask, "b", seed=1)
+    assert seed.startswith("seed=1 changes evaluations only") and "began with seed=0" in seed
+    # What is stored with a checkpoint is the seed that its numbers come from.
+    assert said(CartPoleTask, "c", load_from_ckpt_path=str(tmp_path / "b"), max_steps=5) == []
+    (task,) = said(OtherCartPoleTask, "d")
+    assert "of the task cart_pole, and this is other_cart_pole" in task
+
+
+def test_the_config_of_a_run_begins_another_one(half):
+    path = half / "config.yaml"
+    assert f"# Not repeated: run_dir: {half}\n" in path.read_text()
+    assert load_config(small_config(), path).run_dir is None
 
 
 def test_the_launcher_hears_of_checkpoints_of_the_run_alone(half, tmp_path, monkeypatch):
