@@ -11,6 +11,7 @@ either the whole checkpoint or none. Without ksim the arrays are read by
 `orbax.checkpoint.PyTreeCheckpointer().restore(path / "arrays")`.
 """
 
+import contextlib
 import json
 import logging
 import re
@@ -164,10 +165,12 @@ def read_step(path: Path) -> int:
 def list_checkpoints(directory: Path) -> list[Path]:
     """The finished checkpoints in `directory`, oldest step first.
 
-    Only a directory named `step_<number>` that holds a manifest counts; files are not verified.
+    Only a directory named `step_<number>` that holds a manifest counts; files are not verified. One
+    that a killed save had moved away, to replace it, is put back.
     """
     if not directory.is_dir():
         return []
+    _put_back(directory)
     return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=step_of)
 
 
@@ -321,19 +324,31 @@ def _read_description(path: Path) -> dict[str, Any]:
 def _put_in_place(temporary: Path, final: Path) -> None:
     """Renames a finished checkpoint; one of the same step is complete until then."""
     replaced = final.with_name(f".{final.name}.replaced")
-    if final.exists():
-        final.rename(replaced)
-    temporary.rename(final)
+    try:
+        if final.exists():
+            final.rename(replaced)
+        temporary.rename(final)
+    except BaseException:
+        _put_back(final.parent)
+        raise
     force_to_disk(final.parent)
     if replaced.exists():
         shutil.rmtree(replaced)
 
 
+def _put_back(directory: Path) -> None:
+    """Gives a checkpoint its name back that a killed save had moved away for another one."""
+    for moved in directory.glob(".step_*.replaced"):
+        final = directory / moved.name.removeprefix(".").removesuffix(".replaced")
+        # Where only others may write it stays; and another one may put it back in this moment.
+        with contextlib.suppress(OSError):
+            if not final.exists():
+                moved.rename(final)
+
+
 def _clear_leftovers(directory: Path) -> None:
     """Removes what a killed save or prune left behind, and puts back what it had moved away."""
+    _put_back(directory)
     for leftover in directory.glob(".step_*"):
-        name, _, kind = leftover.name.removeprefix(".").partition(".")
-        if kind == "replaced" and not (directory / name).exists():
-            leftover.rename(directory / name)
-        elif kind in ("writing", "replaced", "removed"):
+        if leftover.name.rpartition(".")[2] in ("writing", "replaced", "removed"):
             shutil.rmtree(leftover)
