@@ -107,10 +107,11 @@ def restore_checkpoint(path: Path, target: PyTree, part: str | tuple[str, ...] =
     verify_manifest(path)
     check_checkpoint_fits(path, target, part)
     records = _read_description(path)["leaves"]
+    names = list(named_leaves(target))
     arrays = _read_arrays(
-        path / _ARRAYS_NAME, [name for name in records if 0 not in records[name]["shape"]]
+        path / _ARRAYS_NAME, [name for name in names if 0 not in records[name]["shape"]]
     )
-    leaves = [_to_leaf(arrays.get(name), records[name]) for name in named_leaves(target)]
+    leaves = [_to_leaf(arrays.get(name), records[name]) for name in names]
     return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
@@ -187,15 +188,18 @@ def latest_checkpoint(directory: Path) -> Path | None:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that `path` names.
+    """The checkpoint that `path` names, verified.
 
     Args:
       path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one.
 
     Raises:
       ConfigError: if there is none, with what stands there instead.
+      CheckpointCorruptError: if the checkpoint itself is named, and a file is missing or was
+        changed.
     """
     if (path / MANIFEST_NAME).is_file():
+        verify_manifest(path)
         return path
     for directory in (path, path / "checkpoints"):
         if (latest := latest_checkpoint(directory)) is not None:
@@ -295,10 +299,9 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     if not names:
         return {}
     as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+    wanted = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), as_numpy, partial_restore=True)
     with _checkpointer() as checkpointer:
-        return checkpointer.restore(
-            path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy)
-        )
+        return checkpointer.restore(path.absolute(), args=wanted)
 
 
 def _checkpointer() -> Any:

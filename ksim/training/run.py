@@ -42,7 +42,6 @@ from ksim.training.loggers import (
     attach_log_file,
 )
 from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
-from ksim.training.manifest import verify_manifest
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
 from ksim.training.run_directory import (
@@ -90,9 +89,13 @@ def check_run(config: RunConfig, task_name: str) -> None:
       ConfigError: if the run directory cannot be written, or there is no checkpoint to load, or
         nothing to compare the speed with.
     """
+    _check_places(config, task_name)
+    checkpoint_to_continue(config)
+
+
+def _check_places(config: RunConfig, task_name: str) -> None:
     if current_processes().is_main:
         check_run_directory(config.run_dir, task_name)
-    checkpoint_to_continue(config)
     _single_device_rate(config)
 
 
@@ -112,7 +115,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     """
     start_time = time.monotonic()
     processes = current_processes()
-    check_run(config, program.task_name)
+    _check_places(config, program.task_name)
     start_from, finished = _start(program, config, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
@@ -270,8 +273,7 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
 
 
 def _check_fits(program: Program, path: Path) -> int:
-    """Checks a checkpoint and its files before anything is compiled; returns its step."""
-    verify_manifest(path)
+    """Checks a checkpoint before anything is compiled; returns its step."""
     check_checkpoint_fits(path, *saved_state(program, path))
     return read_step(path)
 

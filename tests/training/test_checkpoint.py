@@ -112,6 +112,20 @@ def test_restores_from_shapes_alone_and_keys_draw_the_same(tmp_path):
     np.testing.assert_array_equal(draw(restored["keys"]), draw(state["keys"]))
 
 
+def test_a_part_is_read_alone(tmp_path, monkeypatch):
+    def read_and_note(*arguments):
+        arrays = read(*arguments)
+        noted.extend(sorted(arrays))
+        return arrays
+
+    noted, read = [], checkpoint_module._read_arrays
+    monkeypatch.setattr(checkpoint_module, "_read_arrays", read_and_note)
+    path = save_checkpoint(tmp_path, 1, {"train": small_state(1), "other": small_state(2)}, {})
+    restored = restore_checkpoint(path, {"train": small_state()}, part="train/")
+    assert_identical(restored["train"], small_state(1))
+    assert noted == ["train/count", "train/weights"]
+
+
 def test_state_without_any_data(tmp_path):
     state = {"empty": np.zeros((0, 3), np.int32), "keys": jax.random.split(jax.random.key(0), 0)}
     path = save_checkpoint(tmp_path, 1, state, {})
