@@ -1,7 +1,7 @@
 """Config files: reading settings from YAML, saving a config, loading it again."""
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import Enum
 from itertools import groupby
 from operator import attrgetter
@@ -18,15 +18,21 @@ from ksim.config.setting import ConfigType, Setting, find_option, merge_settings
 from ksim.config.value import leaves, value_text
 
 
-def save_config(config: Config, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
+def save_config(
+    config: Config,
+    path: str | Path,
+    notes: Mapping[str, str] | None = None,
+    left_out: Collection[str] = (),
+) -> None:
     """Writes every option and its value as YAML, grouped, with its help as a comment above it.
 
-    `load_config` gives the same values back, bit for bit.
+    `load_config` gives the same values back, bit for bit, but for those that are left out.
 
     Args:
       config: the config to save.
       path: the file; it is replaced if it exists.
       notes: what else to say of an option, by its name, in a comment.
+      left_out: the options whose value is a comment too.
 
     Raises:
       TypeError: if an option holds a value that YAML cannot give back.
@@ -38,7 +44,8 @@ def save_config(config: Config, path: str | Path, notes: Mapping[str, str] | Non
             comment = f"{option.help} [{option.unit}]" if option.unit else option.help
             note = (notes or {}).get(option.name, "")
             lines += [f"# {line}" for text in (comment, note) for line in textwrap.wrap(text, 96)]
-            lines.append(f"{option.name}: {_yaml_text(option, getattr(config, option.name))}")
+            line = f"{option.name}: {_yaml_text(option, getattr(config, option.name))}"
+            lines.append(f"# Not repeated: {line}" if option.name in left_out else line)
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

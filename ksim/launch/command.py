@@ -85,6 +85,12 @@ def parse_launch(arguments: Sequence[str]) -> LaunchPlan:
         )
     if parsed.max_restarts < 0:
         raise ConfigError(f"--max-restarts {parsed.max_restarts}: write at least 0.")
+    if least < parsed.num_processes and "scaling=weak" in parsed.arguments:
+        raise ConfigError(
+            f"--min-processes {least} with scaling=weak: num_envs would follow the number of"
+            " processes, and a checkpoint holds as many environments as it was saved with. Leave"
+            " --min-processes out, or write scaling=strong and num_envs over all processes."
+        )
     _check_module(parsed.module)
     return LaunchPlan(
         parsed.module, tuple(parsed.arguments), parsed.num_processes, least, parsed.max_restarts

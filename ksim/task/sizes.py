@@ -32,7 +32,7 @@ def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
 
     from ksim.training.autoscale import choose_num_envs
     from ksim.training.checkpoint import read_metadata
-    from ksim.training.run import checkpoint_to_continue
+    from ksim.training.continuing import checkpoint_to_continue
 
     config = task.config
     num_batches = config.default_num_batches

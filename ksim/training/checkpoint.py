@@ -11,6 +11,7 @@ either the whole checkpoint or none. Without ksim the arrays are read by
 `orbax.checkpoint.PyTreeCheckpointer().restore(path / "arrays")`.
 """
 
+import contextlib
 import json
 import logging
 import re
@@ -106,10 +107,11 @@ def restore_checkpoint(path: Path, target: PyTree, part: str | tuple[str, ...] =
     verify_manifest(path)
     check_checkpoint_fits(path, target, part)
     records = _read_description(path)["leaves"]
+    names = list(named_leaves(target))
     arrays = _read_arrays(
-        path / _ARRAYS_NAME, [name for name in records if 0 not in records[name]["shape"]]
+        path / _ARRAYS_NAME, [name for name in names if 0 not in records[name]["shape"]]
     )
-    leaves = [_to_leaf(arrays.get(name), records[name]) for name in named_leaves(target)]
+    leaves = [_to_leaf(arrays.get(name), records[name]) for name in names]
     return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
@@ -164,10 +166,12 @@ def read_step(path: Path) -> int:
 def list_checkpoints(directory: Path) -> list[Path]:
     """The finished checkpoints in `directory`, oldest step first.
 
-    Only a directory named `step_<number>` that holds a manifest counts; files are not verified.
+    Only a directory named `step_<number>` that holds a manifest counts; files are not verified. One
+    that a killed save had moved away, to replace it, is put back.
     """
     if not directory.is_dir():
         return []
+    _put_back(directory)
     return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=step_of)
 
 
@@ -184,15 +188,18 @@ def latest_checkpoint(directory: Path) -> Path | None:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that `path` names.
+    """The checkpoint that `path` names, verified.
 
     Args:
       path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one.
 
     Raises:
       ConfigError: if there is none, with what stands there instead.
+      CheckpointCorruptError: if the checkpoint itself is named, and a file is missing or was
+        changed.
     """
     if (path / MANIFEST_NAME).is_file():
+        verify_manifest(path)
         return path
     for directory in (path, path / "checkpoints"):
         if (latest := latest_checkpoint(directory)) is not None:
@@ -292,10 +299,9 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
     if not names:
         return {}
     as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
+    wanted = ocp.args.PyTreeRestore(dict.fromkeys(names, 0), as_numpy, partial_restore=True)
     with _checkpointer() as checkpointer:
-        return checkpointer.restore(
-            path.absolute(), args=ocp.args.PyTreeRestore(restore_args=as_numpy)
-        )
+        return checkpointer.restore(path.absolute(), args=wanted)
 
 
 def _checkpointer() -> Any:
@@ -321,19 +327,31 @@ def _read_description(path: Path) -> dict[str, Any]:
 def _put_in_place(temporary: Path, final: Path) -> None:
     """Renames a finished checkpoint; one of the same step is complete until then."""
     replaced = final.with_name(f".{final.name}.replaced")
-    if final.exists():
-        final.rename(replaced)
-    temporary.rename(final)
+    try:
+        if final.exists():
+            final.rename(replaced)
+        temporary.rename(final)
+    except BaseException:
+        _put_back(final.parent)
+        raise
     force_to_disk(final.parent)
     if replaced.exists():
         shutil.rmtree(replaced)
 
 
+def _put_back(directory: Path) -> None:
+    """Gives a checkpoint its name back that a killed save had moved away for another one."""
+    for moved in directory.glob(".step_*.replaced"):
+        final = directory / moved.name.removeprefix(".").removesuffix(".replaced")
+        # Where only others may write it stays; and another one may put it back in this moment.
+        with contextlib.suppress(OSError):
+            if not final.exists():
+                moved.rename(final)
+
+
 def _clear_leftovers(directory: Path) -> None:
     """Removes what a killed save or prune left behind, and puts back what it had moved away."""
+    _put_back(directory)
     for leftover in directory.glob(".step_*"):
-        name, _, kind = leftover.name.removeprefix(".").partition(".")
-        if kind == "replaced" and not (directory / name).exists():
-            leftover.rename(directory / name)
-        elif kind in ("writing", "replaced", "removed"):
+        if leftover.name.rpartition(".")[2] in ("writing", "replaced", "removed"):
             shutil.rmtree(leftover)

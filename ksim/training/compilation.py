@@ -1,6 +1,7 @@
 """Compiling the program of a run, once, where a person can see it."""
 
 import dataclasses
+import logging
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,24 +16,34 @@ from ksim.training.compiler_options import UPDATE, heard_options
 from ksim.training.program import CompiledProgram, Program
 from ksim.training.status import RunStatus
 
+_logger = logging.getLogger(__name__)
 
-def enable_compilation_cache() -> Path:
+
+def enable_compilation_cache() -> Path | None:
     """Keeps compiled programs in the user's private cache directory.
 
     The directory is `$XDG_CACHE_HOME/ksim/jax`, or `~/.cache/ksim/jax`, for this user alone: a
     compiled program is code. A directory that is configured already (`JAX_COMPILATION_CACHE_DIR`)
-    is left as it is.
+    is left as it is. One that cannot be used is warned of: a run does not need it.
 
     Returns:
-      The directory.
+      The directory; `None` if it cannot be used.
     """
     configured = jax.config.values["jax_compilation_cache_dir"]
     if configured:
         return Path(configured)
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    directory = root / "ksim" / "jax"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    directory.chmod(0o700)
+    try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        directory = root / "ksim" / "jax"
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.chmod(0o700)
+    except (OSError, RuntimeError) as error:  # the latter if there is no home
+        _logger.warning(
+            "Compiled programs are not kept, because their directory cannot be used: %s. Set"
+            " XDG_CACHE_HOME to one that can, or write is_compilation_cached=false.",
+            error,
+        )
+        return None
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     return directory

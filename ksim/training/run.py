@@ -18,12 +18,17 @@ from ksim.parallel.processes import (
 )
 from ksim.training.checkpoint import (
     check_checkpoint_fits,
-    find_checkpoint,
     read_step,
     restore_checkpoint,
     set_aside_later_checkpoints,
 )
 from ksim.training.compilation import compile_rollout, enable_compilation_cache
+from ksim.training.continuing import (
+    checkpoint_to_continue,
+    differences,
+    run_metadata,
+    start_text,
+)
 from ksim.training.evaluation import (
     Episodes,
     evaluation_environments,
@@ -37,7 +42,6 @@ from ksim.training.loggers import (
     attach_log_file,
 )
 from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
-from ksim.training.manifest import verify_manifest
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
 from ksim.training.run_directory import (
@@ -45,9 +49,20 @@ from ksim.training.run_directory import (
     check_run_directory,
     create_run_directory,
 )
+from ksim.training.run_lock import run_lock
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import read_single_device_rate
 from ksim.training.train_state import TrainState
+
+# What says where a run is and not what it is: a file that repeats the run leaves it out.
+_OF_THIS_START = (
+    "run_dir",
+    "load_from_ckpt_path",
+    "coordinator_address",
+    "coordinator_bind_address",
+    "num_processes",
+    "process_id",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,25 +89,14 @@ def check_run(config: RunConfig, task_name: str) -> None:
       ConfigError: if the run directory cannot be written, or there is no checkpoint to load, or
         nothing to compare the speed with.
     """
+    _check_places(config, task_name)
+    checkpoint_to_continue(config)
+
+
+def _check_places(config: RunConfig, task_name: str) -> None:
     if current_processes().is_main:
         check_run_directory(config.run_dir, task_name)
-    checkpoint_to_continue(config)
     _single_device_rate(config)
-
-
-def checkpoint_to_continue(config: RunConfig) -> Path | None:
-    """Returns the checkpoint that a run continues from: the one named, or its own newest.
-
-    Raises:
-      ConfigError: if the user named something that holds no intact checkpoint.
-    """
-    if config.load_from_ckpt_path is not None:
-        return find_checkpoint(Path(config.load_from_ckpt_path))
-    if config.run_dir is not None:
-        run_directory = RunDirectory(Path(config.run_dir))
-        if any(run_directory.checkpoints_path.glob("step_*")):
-            return find_checkpoint(run_directory.path)
-    return None
 
 
 def train(program: Program, config: TrainingConfig) -> RunResult:
@@ -111,12 +115,12 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     """
     start_time = time.monotonic()
     processes = current_processes()
-    check_run(config, program.task_name)
+    _check_places(config, program.task_name)
     start_from, finished = _start(program, config, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
-    run_directory = _open_run_directory(program, config, finished, processes)
     with contextlib.ExitStack() as context:
+        run_directory = _open_run_directory(program, config, start_from, finished, context)
         # Tracing makes many objects, and to look through all that JAX has imported, again and
         # again, took 8% of the time to the first update of the walking task from a warm cache.
         gc.freeze()
@@ -129,17 +133,13 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
             print(_introduction_of_other(processes), flush=True)
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
         with status, GracefulStop(status.message) as stop:
+            settings = _loop_settings(config, program, start_from)
             status.message(_introduction(program, config, run_directory.path, start_from))
             for name, note in program.notes.items():
                 status.message(f"{name}={getattr(config, name)}: {note}")
-            loop = TrainingLoop(
-                program,
-                _loop_settings(config, program),
-                run_directory,
-                loggers,
-                status,
-                processes,
-            )
+            for difference in differences(config, settings.metadata, start_from):
+                status.message(f"warning: {difference}")
+            loop = TrainingLoop(program, settings, run_directory, loggers, status, processes)
             state = loop.run(start_from, stop, start_time)
             # No process leaves while another one still saves.
             processes.exchange("the end of the run", None)
@@ -165,15 +165,23 @@ def _start(program: Program, config: RunConfig, processes: ProcessGroup) -> tupl
 
 
 def _open_run_directory(
-    program: Program, config: TrainingConfig, finished: int, processes: ProcessGroup
+    program: Program,
+    config: TrainingConfig,
+    start_from: Path | None,
+    finished: int,
+    context: contextlib.ExitStack,
 ) -> RunDirectory:
-    """Prepares the directory of a run, in process 0; returns it, in all."""
+    """Prepares a run's directory, in process 0; returns it, in all; `context` gives it free."""
+    processes = current_processes()
     path = None
     if processes.is_main:
         run_directory = create_run_directory(config.run_dir, program.task_name)
-        save_config(config, run_directory.config_path, program.notes)
+        context.enter_context(run_lock(run_directory.path))
+        save_config(config, run_directory.config_path, program.notes, _OF_THIS_START)
         set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
-        report_to_launcher(str(run_directory.path), finished)
+        # A restart from another run's checkpoint has to find that one again.
+        is_own = start_from is not None and run_directory.holds(start_from)
+        report_to_launcher(str(run_directory.path), finished if is_own else 0)
         path = str(run_directory.path)
     return RunDirectory(Path(processes.from_main("the run directory", path)))
 
@@ -265,13 +273,14 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
 
 
 def _check_fits(program: Program, path: Path) -> int:
-    """Checks a checkpoint and its files before anything is compiled; returns its step."""
-    verify_manifest(path)
+    """Checks a checkpoint before anything is compiled; returns its step."""
     check_checkpoint_fits(path, *saved_state(program, path))
     return read_step(path)
 
 
-def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
+def _loop_settings(
+    config: TrainingConfig, program: Program, start_from: Path | None
+) -> LoopSettings:
     return LoopSettings(
         seed=config.seed,
         max_steps=config.max_steps,
@@ -280,7 +289,7 @@ def _loop_settings(config: TrainingConfig, program: Program) -> LoopSettings:
         keep_checkpoints=config.keep_checkpoints,
         eval_every_n_steps=config.eval_every_n_steps,
         eval_length_seconds=config.eval_length_seconds,
-        metadata={"task": program.task_name, "num_envs": program.num_envs},
+        metadata=run_metadata(config, program.task_name, program.num_envs, start_from),
         single_device_rate=_single_device_rate(config),
     )
 
@@ -321,11 +330,10 @@ def _introduction(
     devices = program.partitioner.devices
     processes = current_processes()
     where = f" in {processes.count} processes" if processes.count > 1 else ""
-    begins = f"continues {start_from}" if start_from is not None else "begins"
     text = (
-        f"Run {path} {begins}: {program.num_envs} environments on {len(devices)}"
-        f" {devices[0].device_kind} device(s){where}, {program.rollout_length} control steps in an"
-        " iteration."
+        f"Run {path} {start_text(config, start_from)}: {program.num_envs} environments on"
+        f" {len(devices)} {devices[0].device_kind} device(s){where}, {program.rollout_length}"
+        " control steps in an iteration."
     )
     engine = getattr(program.environment, "engine", None)
     if engine is None:

@@ -46,6 +46,22 @@ class RunDirectory:
         """The folder of rendered videos."""
         return self.path / "videos"
 
+    def holds(self, path: Path) -> bool:
+        """Returns whether a path lies in the directory, or is it."""
+        return path.resolve().is_relative_to(self.path.resolve())
+
+
+def user_path(text: str) -> Path:
+    """Returns the path that a user wrote, with `~` for the home directory, as in a YAML file.
+
+    Raises:
+      ConfigError: if there is no such home.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{text}: {error} Write the whole path.") from error
+
 
 def create_run_directory(
     run_dir: str | None, task_name: str, root: Path = Path("runs")
@@ -63,8 +79,8 @@ def create_run_directory(
     """
     check_run_directory(run_dir, task_name, root)
     if run_dir is not None:
-        Path(run_dir).mkdir(parents=True, exist_ok=True)
-        return RunDirectory(Path(run_dir))
+        user_path(run_dir).mkdir(parents=True, exist_ok=True)
+        return RunDirectory(user_path(run_dir))
     parent = root / task_name
     parent.mkdir(parents=True, exist_ok=True)
     matches = (_RUN_PATTERN.fullmatch(entry.name) for entry in parent.iterdir())
@@ -85,7 +101,7 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
     Raises:
       ConfigError: naming the directory, what stands in the way and what to write instead.
     """
-    path = Path(run_dir) if run_dir is not None else root / task_name
+    path = user_path(run_dir) if run_dir is not None else root / task_name
     nearest = path.absolute()
     try:
         while not (nearest.exists() or nearest.is_symlink()):

@@ -116,9 +116,10 @@ def _likely_reason(expected: Mapping[str, LeafSpec], found: Mapping[str, LeafSpe
         )
     differing = [(found[name], spec) for name, spec in expected.items() if spec != found[name]]
     leading = {(then.shape[:1], now.shape[:1]) for then, now in differing}
-    if len(leading) == 1 and all(
+    is_rest_equal = all(
         then.shape[1:] == now.shape[1:] and then.dtype == now.dtype for then, now in differing
-    ):
-        (((then_size,), (now_size,)),) = leading
-        return f"Only leading axes differ: is it num_envs, {then_size} then and {now_size} now?"
+    )
+    match list(leading):
+        case [((then_size,), (now_size,))] if is_rest_equal:
+            return f"Only leading axes differ: is it num_envs, {then_size} then and {now_size} now?"
     return "The network sizes, num_envs or the precision differ from those of the saved run."

@@ -53,6 +53,13 @@ def test_the_file_is_grouped_and_commented(tmp_path):
     )
 
 
+def test_what_is_left_out_is_a_comment(tmp_path):
+    file = tmp_path / "config.yaml"
+    save_config(Run(num_envs=8, run_dir="a b"), file, left_out=["run_dir", "elsewhere"])
+    assert file.read_text().endswith('# it goes.\n# Not repeated: run_dir: "a b"\n')
+    assert load_config(Run(), file) == Run(num_envs=8)
+
+
 @pytest.mark.parametrize(
     "values",
     [

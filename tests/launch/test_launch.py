@@ -212,6 +212,10 @@ def test_gpus_are_split_evenly():
         (["--num-processes", "two", "examples.cartpole"], "invalid int value"),
         (["--num-processes", "2", "--max-restarts", "-1", "examples.cartpole"], "at least 0"),
         (["--num-processes", "2", "--min-processes", "3", "examples.cartpole"], "from 1 to 2"),
+        (
+            ["--num-processes", "2", "--min-processes", "1", "examples.cartpole", "scaling=weak"],
+            "Leave --min-processes out",
+        ),
         (["--num-processes", "2", "examples.cartpol"], "no such module"),
         (["--num-processes", "2", "examples/cartpole.py"], "Write examples.cartpole"),
         (["--num-processes", "2", "num_envs=4", "examples.cartpole"], "comes before the options"),

@@ -38,6 +38,7 @@ def summary(found):
 
 def test_alone_by_default():
     assert place() is None
+    assert place(num_processes=1) is None
     assert place({"HOME": "/", "JOB_COMPLETION_INDEX": "3"}) is None
 
 
@@ -121,6 +122,8 @@ def test_options_agree_with_what_is_detected(variables):
     assert place(variables, **given) == found
     with pytest.raises(ConfigError, match=r"num_processes=7, but .* says"):
         place(variables, num_processes=7)
+    with pytest.raises(ConfigError, match=r"num_processes=1, but .* says"):
+        place(variables, num_processes=1)
     with pytest.raises(ConfigError, match=r"process_id=0, but .* says"):
         place(variables, process_id=0)
 

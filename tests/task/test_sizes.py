@@ -36,7 +36,8 @@ def test_everything_downstream_sees_the_number(chosen, tmp_path, capsys):
     text = (result.path / "config.yaml").read_text()
     assert "# chosen by a toss.\nnum_envs: 48\n" in text
     assert "# follows from num_envs=auto: 4 minibatches, as by default.\nbatch_size: 12\n" in text
-    assert load_config(small_config(), result.path / "config.yaml") == task.config
+    again = load_config(small_config(run_dir=task.config.run_dir), result.path / "config.yaml")
+    assert again == task.config
     assert "num_envs=48: chosen by a toss." in capsys.readouterr().out
 
     # A run that goes on keeps its number, and measures nothing.

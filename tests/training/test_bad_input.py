@@ -123,6 +123,11 @@ OPTIONS = {
         ["learning_rate_schedule=linear", "max_steps=null"],
         "learning_rate_schedule=linear needs the length of the run. Write max_steps=1000",
     ),
+    "empty run directory": (["run_dir=''"], 'run_dir="" is no path. For none write run_dir=null'),
+    "Python's word for no checkpoint": (
+        ["load_from_ckpt_path=None"],
+        "For none write load_from_ckpt_path=null",
+    ),
     "run directory": (["run_dir=/proc/run"], "The run directory /proc/run cannot be written"),
     "checkpoint": (["load_from_ckpt_path=absent"], "No intact checkpoint at absent."),
     "evaluation of nothing": (["run_mode=evaluate"], "run_mode=evaluate needs a checkpoint."),

@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -109,6 +110,20 @@ def test_restores_from_shapes_alone_and_keys_draw_the_same(tmp_path):
     assert_identical(restored, state)
     draw = jax.vmap(jax.random.normal)
     np.testing.assert_array_equal(draw(restored["keys"]), draw(state["keys"]))
+
+
+def test_a_part_is_read_alone(tmp_path, monkeypatch):
+    def read_and_note(*arguments):
+        arrays = read(*arguments)
+        noted.extend(sorted(arrays))
+        return arrays
+
+    noted, read = [], checkpoint_module._read_arrays
+    monkeypatch.setattr(checkpoint_module, "_read_arrays", read_and_note)
+    path = save_checkpoint(tmp_path, 1, {"train": small_state(1), "other": small_state(2)}, {})
+    restored = restore_checkpoint(path, {"train": small_state()}, part="train/")
+    assert_identical(restored["train"], small_state(1))
+    assert noted == ["train/count", "train/weights"]
 
 
 def test_state_without_any_data(tmp_path):
@@ -267,8 +282,19 @@ def test_replacing_never_destroys_before_the_new_one_stands(tmp_path, monkeypatc
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
         context.setattr(Path, "rename", rename)
         save_checkpoint(tmp_path, 1, small_state(2), {})
+    assert list(tmp_path.iterdir()) == [first]
     save_checkpoint(tmp_path, 2, small_state(3), {})
     assert_identical(restore_checkpoint(first, small_state()), small_state(1))
+
+
+def test_a_checkpoint_that_a_killed_save_moved_away_is_found(tmp_path):
+    first = save_checkpoint(tmp_path, 1, small_state(1), {})
+    first.rename(tmp_path / ".step_00000001.replaced")  # killed between the two renames
+    assert find_checkpoint(tmp_path) == first
+    assert_identical(restore_checkpoint(first, small_state()), small_state(1))
+    # One whose successor stands is left for the next save to remove.
+    shutil.copytree(first, tmp_path / ".step_00000001.replaced")
+    assert list_checkpoints(tmp_path) == [first]
 
 
 def test_leftovers_of_killed_saves_are_cleared_and_moved_checkpoints_put_back(tmp_path):

@@ -5,6 +5,7 @@ import collections
 import jax
 import pytest
 
+from ksim.training.compilation import enable_compilation_cache
 from ksim.training.compiler_options import RUN_ONCE, UPDATE, heard_options
 from ksim.training.status import RunStatus
 from ksim.training.trial import Trial
@@ -95,6 +96,20 @@ def test_a_second_start_compiles_nothing(monkeypatch):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
     # The first train state, the environments, the rollout, the update.
     assert (events["cache_hits"], events["cache_misses"]) == (4, 0)
+
+
+def test_a_cache_that_cannot_be_used_is_a_warning(monkeypatch, caplog):
+    directory = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    try:
+        assert enable_compilation_cache() is None
+        assert jax.config.values["jax_compilation_cache_dir"] is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", directory)
+    (message,) = caplog.messages
+    assert "Not a directory: '/dev/null/ksim" in message
+    assert "is_compilation_cached=false" in message
 
 
 def test_what_fails_in_the_other_thread_is_raised(monkeypatch):

@@ -6,11 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from examples.cartpole import CartPoleTask
+from ksim.config import load_config
 from ksim.training.checkpoint import find_checkpoint, list_checkpoints, restore_checkpoint
+from ksim.training.continuing import checkpoint_to_continue
 from ksim.training.program import Program
 from tests.small_cartpole import (
     numbers,
     read_metrics,
+    small_config,
     small_task,
     without_times,
 )
@@ -80,6 +84,82 @@ def test_resumed_from_a_path_it_is_bit_identical(straight, half, tmp_path):
         iterations = [metrics["iteration"] for metrics in read_metrics(tmp_path / name)]
         assert iterations == [4, 5, 6]
     assert [path.name for path in list_checkpoints(half / "checkpoints")] == ["step_00000003"]
+
+
+def test_the_same_command_goes_on(half, tmp_path):
+    """A batch system starts a failed job again with the options of its first start."""
+    run_dir = tmp_path / "run"
+    for max_steps in (4, 5):
+        train(run_dir, max_steps, load_from_ckpt_path=str(half))
+    assert [metrics["iteration"] for metrics in read_metrics(run_dir)] == [4, 5]
+    log = (run_dir / "log.txt").read_text()
+    assert f"step_00000004, its own, and not load_from_ckpt_path={half}: 16 environments" in log
+    assert not list(run_dir.glob("checkpoints/*superseded*"))
+
+
+def test_where_a_run_continues(half, tmp_path):
+    def found(**options):
+        return checkpoint_to_continue(small_config(**options))
+
+    other = shutil.copytree(half, tmp_path / "other")
+    checkpoints = [path / "checkpoints" / "step_00000003" for path in (half, other)]
+    both = {"run_dir": str(half), "load_from_ckpt_path": str(other)}
+    assert found(run_dir=str(half)) == checkpoints[0]
+    assert found(load_from_ckpt_path=str(other)) == checkpoints[1]
+    assert found(**both) == checkpoints[0]
+    assert found(**both, run_mode="evaluate") == checkpoints[1]
+    # One of its own is meant as it is named.
+    before = shutil.copytree(checkpoints[0], checkpoints[0].with_name("step_00000002"))
+    assert found(run_dir=str(half), load_from_ckpt_path=str(before)) == before
+    # A run that went back leaves nothing to continue.
+    shutil.rmtree(before)
+    checkpoints[0].rename(checkpoints[0].with_name("step_00000003.superseded_0"))
+    assert found(run_dir=str(half)) is None
+    assert found(**both) == checkpoints[1]
+
+
+class OtherCartPoleTask(CartPoleTask):
+    """Another task of equal shapes."""
+
+
+class CartPoleDistributedTask(CartPoleTask):
+    """The same one, by its name."""
+
+
+def test_what_fits_but_is_another_is_said(half, tmp_path):
+    changes = {"num_devices": 4, "max_steps": 4, "load_from_ckpt_path": str(half)}
+
+    def said(task_class, name, **more):
+        config = small_config(**changes | {"run_dir": str(tmp_path / name)} | more)
+        path = task_class(config).run().path
+        log = (path / "log.txt").read_text()
+        return [line.split("warning: ")[1] for line in log.splitlines() if "warning: " in line]
+
+    assert said(CartPoleDistributedTask, "a") == []
+    (seed,) = said(CartPoleTask, "b", seed=1)
+    assert seed.startswith("seed=1 changes evaluations only") and "began with seed=0" in seed
+    # What is stored with a checkpoint is the seed that its numbers come from.
+    assert said(CartPoleTask, "c", load_from_ckpt_path=str(tmp_path / "b"), max_steps=5) == []
+    (task,) = said(OtherCartPoleTask, "d")
+    assert "of the task cart_pole, and this is other_cart_pole" in task
+
+
+def test_the_config_of_a_run_begins_another_one(half):
+    path = half / "config.yaml"
+    assert f"# Not repeated: run_dir: {half}\n" in path.read_text()
+    assert load_config(small_config(), path).run_dir is None
+
+
+def test_the_launcher_hears_of_checkpoints_of_the_run_alone(half, tmp_path, monkeypatch):
+    """If the run fails before its first save, a restart begins again from the other run."""
+    reports = []
+    for module in ("run", "loop"):
+        report = f"ksim.training.{module}.report_to_launcher"
+        monkeypatch.setattr(report, lambda path, step: reports.append((Path(path).name, step)))
+    train(tmp_path / "new", max_steps=4, load_from_ckpt_path=str(half))
+    assert reports == [("new", 0), ("new", 4)]
+    train(half, max_steps=4)
+    assert reports[2:] == [("half", 3), ("half", 4)]
 
 
 @pytest.mark.parametrize("num_devices", [1, 2])

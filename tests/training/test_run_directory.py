@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from ksim.config.concerns import RunConfig
+from ksim.training.checkpoint import save_checkpoint
+from ksim.training.continuing import checkpoint_to_continue
 from ksim.training.run_directory import RunDirectory, check_run_directory, create_run_directory
 
 
@@ -47,6 +50,18 @@ def test_named_directory_is_used_as_it_is(tmp_path):
     (path / "config.yaml").write_text("")
     assert create_run_directory(str(path), "walk").path == path
     assert [entry.name for entry in tmp_path.rglob("*")] == ["a", "b", "config.yaml"]
+
+
+def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    check_run_directory("~/run", "walk")
+    assert create_run_directory("~/run", "walk").path == tmp_path / "run"
+    save_checkpoint(tmp_path / "run" / "checkpoints", 3, {"x": 1}, {})
+    for options in ({"run_dir": "~/run"}, {"load_from_ckpt_path": "~/run"}):
+        found = checkpoint_to_continue(RunConfig(**options))
+        assert found == tmp_path / "run" / "checkpoints" / "step_00000003"
+    with pytest.raises(ValueError, match=r"~nobody-at-all/run: .*Write the whole path"):
+        check_run_directory("~nobody-at-all/run", "walk")
 
 
 def test_check_leaves_nothing_behind(tmp_path, monkeypatch):

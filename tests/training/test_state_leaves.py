@@ -88,3 +88,7 @@ def test_likely_reasons():
     assert "The network sizes, num_envs or the precision" in message_of(expected, other_size)
     other_dtype = {"qpos": LeafSpec((8, 4), "bfloat16"), "time": LeafSpec((8,), "float32")}
     assert "The network sizes, num_envs or the precision" in message_of(expected, other_dtype)
+    number = {name: LeafSpec((), "float32") for name in expected}
+    vector = {name: LeafSpec((3,), "float32") for name in expected}
+    assert "The network sizes, num_envs or the precision" in message_of(number, vector)
+    assert "The network sizes, num_envs or the precision" in message_of(vector, number)

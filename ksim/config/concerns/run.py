@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ksim.config.config import Config
-from ksim.config.option import option
+from ksim.config.option import ConfigError, option
 
 RUN_MODES = ("train", "verify", "evaluate", "view", "render")
 
@@ -33,7 +33,9 @@ class RunConfig(Config):
         " that holds checkpoints is continued.",
     )
     load_from_ckpt_path: str | None = option(
-        None, help="Continue from this checkpoint, folder of checkpoints or run directory."
+        None,
+        help="Continue from this checkpoint, folder of checkpoints or run directory. A run_dir that"
+        " has checkpoints of its own goes on from those, unless this path lies in it.",
     )
     save_every_n_steps: int | None = option(
         100, help="Save a checkpoint every so often; null does not.", unit="iterations", minimum=1
@@ -48,6 +50,14 @@ class RunConfig(Config):
         True,
         help="Keep compiled programs in the user's cache directory: the next start is faster.",
     )
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        for name in ("run_dir", "load_from_ckpt_path"):
+            value = getattr(self, name)
+            if value is not None and value.strip().lower() in ("", "none"):
+                raise ConfigError(f'{name}="{value}" is no path. For none write {name}=null')
 
 
 @dataclass

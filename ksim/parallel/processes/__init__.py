@@ -4,13 +4,13 @@ from ksim.parallel.processes.agreement import check_agreement, run_facts
 from ksim.parallel.processes.ending import LOST_STATUS
 from ksim.parallel.processes.group import ProcessGroup, SingleProcess
 from ksim.parallel.processes.launcher import report_to_launcher
-from ksim.parallel.processes.member import ProcessesError
 from ksim.parallel.processes.peer import Peer
 from ksim.parallel.processes.runtime import (
     current_processes,
     failures_reported,
     start_processes,
 )
+from ksim.parallel.processes.wire import ProcessesError
 
 __all__ = [
     "LOST_STATUS",

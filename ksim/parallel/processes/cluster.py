@@ -62,11 +62,9 @@ def find_place(options: ProcessesConfig, environment: Environment) -> ClusterPla
     if not missing:
         place = ClusterPlace(**given, source="options")  # type: ignore[arg-type]
         return place if place.num_processes > 1 else None
-    if options.num_processes == 1:
-        return None
     detected = _detect(environment, options.coordinator_address)
     if detected is None:
-        if len(missing) == len(given):
+        if len(missing) == len(given) or options.num_processes == 1:
             return None
         raise ConfigError(
             f"{' and '.join(name for name in given if name not in missing)} given, but"

@@ -7,6 +7,7 @@ others. It is a thread that computes nothing. What it reads is JSON, and nothing
 """
 
 import contextlib
+import errno
 import selectors
 import socket
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 
 from ksim.config import ConfigError
 from ksim.parallel.processes.peer import Peer, peer_from
-from ksim.parallel.processes.wire import ConnectionLostError, Message, Wire
+from ksim.parallel.processes.wire import ConnectionLostError, Message, ProcessesError, Wire
 
 
 def beat_interval(heartbeat_timeout: float) -> float:
@@ -28,14 +29,16 @@ def listen(host: str, port: int) -> socket.socket:
     """Returns a socket that listens on one address.
 
     Raises:
-      ConfigError: if this machine does not have the address, or the port is taken.
+      ConfigError: if this machine does not have the address.
+      ProcessesError: if the port is taken: it may be free when the run is started again.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
         return socket.create_server(address[:2], family=family, backlog=1024)
     except OSError as error:
-        raise ConfigError(
+        kind = ProcessesError if error.errno == errno.EADDRINUSE else ConfigError
+        raise kind(
             f"Process 0 cannot listen on {host}, port {port}: {error.strerror or error}."
             " coordinator_address must name the machine of process 0 and a free port; if process 0"
             " knows itself by another address, write coordinator_bind_address=<that address>."
@@ -168,6 +171,8 @@ class Hub:
             self._members[peer.index] = _Member(wire, peer, time.monotonic())
             if len(self._members) == self._count:
                 self._has_started = True
+                for member in self._members.values():  # none shows that it lives before it is told
+                    member.last_heard = time.monotonic()
                 peers = [vars(self._members[index].peer) for index in range(self._count)]
                 self._tell_all({"welcome": peers})
 

@@ -12,14 +12,10 @@ from ksim.config import ConfigError
 from ksim.parallel.processes.group import ProcessGroup
 from ksim.parallel.processes.hub import beat_interval
 from ksim.parallel.processes.peer import Peer, peer_from
-from ksim.parallel.processes.wire import ConnectionLostError, Message, Wire
+from ksim.parallel.processes.wire import ConnectionLostError, Message, ProcessesError, Wire
 
 # A peer that is killed makes JAX raise here, a moment before or after the hub says who it was.
 _SECONDS_TO_HEAR_WHO_WAS_LOST = 1.0
-
-
-class ProcessesError(RuntimeError):
-    """The processes of a run do not find together."""
 
 
 def connect(

@@ -11,6 +11,10 @@ _MAX_LINE_BYTES = 2**24
 _SEND_SECONDS = 10.0
 
 
+class ProcessesError(RuntimeError):
+    """The processes of a run do not find together."""
+
+
 class ConnectionLostError(ConnectionError):
     """The other end is gone, or says what ksim does not."""
 
