@@ -81,7 +81,8 @@ def value_text(value: object) -> str:
         case Enum():
             return _quoted_if_needed(value.name)
         case float():
-            text = repr(value)  # the shortest decimal that reads back as the same float
+            # The shortest decimal that reads back as the same float; NumPy's are floats too.
+            text = repr(float(value))
             return text if "." in text else text.replace("e", ".0e")  # YAML wants the point
         case list() | tuple():
             return f"[{','.join(map(value_text, value))}]"  # a space would part arguments

@@ -4,6 +4,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import yaml
 
@@ -82,6 +83,8 @@ def test_is_text_type():
         (3, "3"),
         (1e-5, "1.0e-05"),
         (0.25, "0.25"),
+        (np.float64(0.001), "0.001"),
+        ((np.float64(1e-5), 2.0), "[1.0e-05,2.0]"),
         ((256, 256), "[256,256]"),
         (((1, 2), (3, 4)), "[[1,2],[3,4]]"),
         (Mode.TRAIN, "TRAIN"),

@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ksim.config import Config, ConfigError, load_config, option, save_config
@@ -79,6 +80,13 @@ def test_round_trip_is_exact(values, tmp_path):
     loaded = load_config(Learning(num_envs=1), tmp_path / "config.yaml")
     assert loaded == config
     assert repr(loaded) == repr(config)  # types too
+
+
+def test_numbers_of_numpy_are_written_as_plain_ones(tmp_path):
+    config = Learning(gamma=np.float64(0.001), limits=(np.float64(0.5), 1.0))
+    save_config(config, tmp_path / "config.yaml")
+    loaded = load_config(Learning(), tmp_path / "config.yaml")
+    assert (loaded.gamma, loaded.limits) == (0.001, (0.5, 1.0))
 
 
 def test_what_yaml_cannot_give_back_is_not_saved(tmp_path):
