@@ -75,6 +75,15 @@ OPTIONS = {
         "fsdp_devices=2 needs partitioner=shard_map",
         "Write partitioner=shard_map, or fsdp_devices=1.",
     ),
+    "an activation that does not exist": (
+        ["activation=relo"],
+        "activation=relo: must be one of elu, gelu, leaky_relu, relu, silu, tanh.",
+        'Did you mean "relu"?',
+    ),
+    "a gru without layers": (
+        ["network=gru", "hidden_sizes=[]"],
+        "network=gru hidden_sizes=[]: a gru has at least one layer",
+    ),
     "an axis name that is taken": (["pmap_axis_name=fsdp"], "Write pmap_axis_name=device."),
     "unknown partitioner": (
         ["partitioner=pmpa"],
