@@ -33,7 +33,8 @@ class CurvesError(ValueError):
 def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """Returns the metrics of a run by name, `[iterations]` each; NaN where an iteration has none.
 
-    A last line that was cut off by a kill is left out.
+    A last line that was cut off by a kill is left out. `wall_seconds` goes on where a run was
+    continued, though each start counts anew in the file.
 
     Raises:
       CurvesError: if it is no run, or has no finished iteration.
@@ -53,7 +54,16 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     if not rows:
         raise CurvesError(f"{run}: no iteration has finished yet.")
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
+    table = {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
+    if "wall_seconds" in table:
+        table["wall_seconds"] = _continued(table["wall_seconds"])
+    return table
+
+
+def _continued(seconds: np.ndarray) -> np.ndarray:
+    """Returns `[n]` times of starts one after the other, each of which begins at 0, as one time."""
+    before_restart = np.where(seconds[1:] < seconds[:-1], seconds[:-1], 0.0)
+    return seconds + np.concatenate([[0.0], np.cumsum(before_restart)])
 
 
 def smooth(values: np.ndarray) -> np.ndarray:

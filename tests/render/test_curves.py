@@ -31,6 +31,14 @@ def test_metrics_are_read_by_name_and_gaps_are_nan(tmp_path):
     np.testing.assert_array_equal(table["eval/episode/return"], [np.nan, np.nan, 6])
 
 
+def test_time_goes_on_where_a_run_was_continued(tmp_path):
+    # Three starts, which ended after 9, 5 and 7 s.
+    seconds = [4, 9, 3, 5, 2, 7]
+    run = write_run(tmp_path / "run", [{"wall_seconds": each} for each in seconds])
+    np.testing.assert_array_equal(read_metrics(run)["wall_seconds"], [4, 9, 12, 14, 16, 21])
+    assert read_metrics(write_run(tmp_path / "other", [{"level": 1}])).keys() == {"level"}
+
+
 def test_smoothing_by_hand():
     # 450 points: windows of three.
     values = np.arange(450.0)
