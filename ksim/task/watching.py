@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ksim.config import ConfigError
+from ksim.parallel.processes import current_processes
 from ksim.render.film import FilmError, Picture, body_to_follow, check_picture, make_film
 from ksim.render.playback import record, require_mujoco
 from ksim.rl import Policy
@@ -30,7 +31,7 @@ def view_checkpoint(program: Program, config: RLConfig) -> None:
 
 
 def film_checkpoint(program: Program, config: RLConfig) -> Path:
-    """Films the deterministic policy in one environment.
+    """Films the deterministic policy in one environment; of several processes the main one does.
 
     Returns:
       The film: `video_path`, or by default `videos/step_N.mp4` of the checkpoint's run.
@@ -51,6 +52,8 @@ def film_checkpoint(program: Program, config: RLConfig) -> Path:
     check_picture(mj_model, picture)
     train_state, checkpoint = load_train_state(program, config)
     path = Path(config.video_path or _default_path(checkpoint))
+    if not current_processes().is_main:
+        return path
     policy = deterministic_policy(train_state)
     num_steps = max(1, round(config.video_seconds / environment.ctrl_dt))
     with RunStatus() as status:
