@@ -60,11 +60,12 @@ class RLConfig(VideoConfig, TrainingConfig, RolloutConfig, PhysicsConfig, Networ
     def validate(self) -> None:
         """See `Config.validate`."""
         super().validate()
-        if self.is_overlapped and self.engine == "mjx":
-            raise ConfigError(
-                "is_overlapped=true acts on the host's cores, and engine=mjx simulates on the"
-                " devices. Write engine=mujoco, or is_overlapped=false."
-            )
+        for name, value, other in (("engine", "mjx", "mujoco"), ("mjx_impl", "warp", "jax")):
+            if self.is_overlapped and getattr(self, name) == value:
+                raise ConfigError(
+                    f"is_overlapped=true acts on the host's cores, and {name}={value} simulates on"
+                    f" the devices. Write {name}={other}, or is_overlapped=false."
+                )
 
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)

@@ -85,6 +85,11 @@ OPTIONS = {
         "network=gru hidden_sizes=[]: a gru has at least one layer",
     ),
     "an axis name that is taken": (["pmap_axis_name=fsdp"], "Write pmap_axis_name=device."),
+    "acting on the host by Warp": (
+        ["is_overlapped=true", "mjx_impl=warp"],
+        "is_overlapped=true acts on the host's cores, and mjx_impl=warp simulates on the devices.",
+        "Write mjx_impl=jax, or is_overlapped=false.",
+    ),
     "unknown partitioner": (
         ["partitioner=pmpa"],
         "partitioner=pmpa: must be one of auto, pmap, shard_map.",
