@@ -140,6 +140,11 @@ OPTIONS = {
     "run directory": (["run_dir=/proc/run"], "The run directory /proc/run cannot be written"),
     "checkpoint": (["load_from_ckpt_path=absent"], "No intact checkpoint at absent."),
     "evaluation of nothing": (["run_mode=evaluate"], "run_mode=evaluate needs a checkpoint."),
+    "evaluation of nothing, with as many environments as pay": (
+        ["run_mode=evaluate", "num_envs=auto"],
+        "run_mode=evaluate needs a checkpoint.",
+    ),
+    "a film of nothing": (["run_mode=render"], "run_mode=render needs a checkpoint."),
 }
 
 
