@@ -22,6 +22,7 @@ METRICS = (
     "loss/entropy",
     "throughput/env_steps_per_second",
 )
+FORMATS = (".png", ".svg", ".pdf")
 COLUMNS = 4
 SMOOTHED_POINTS = 150
 
@@ -88,8 +89,13 @@ def draw_curves(runs: Sequence[Path], output: Path, metrics: Sequence[str] = MET
       `output`.
 
     Raises:
-      CurvesError: if a run has no metrics, or none has any of those named.
+      CurvesError: if a run has no metrics, none has any of those named, or the picture is of
+        another kind or cannot be written.
     """
+    if output.suffix not in FORMATS:
+        raise CurvesError(
+            f"{output}: a picture is a {', '.join(FORMATS)}. Write {output.with_suffix('.png')}."
+        )
     tables = {run: read_metrics(run) for run in runs}
     drawn = [name for name in metrics if any(name in table for table in tables.values())]
     if not drawn:
@@ -113,15 +119,25 @@ def draw_curves(runs: Sequence[Path], output: Path, metrics: Sequence[str] = MET
         panel.set_xlabel("minutes")
     if len(runs) > 1:
         panels[0].legend(fontsize=8)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=110)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(output, dpi=110)
+    except OSError as error:
+        raise CurvesError(f"{output} cannot be written: {error.strerror}.") from error
     return output
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Draws the curves of the runs named on the command line."""
+def main(
+    arguments: Sequence[str] | None = None, command: str = "python -m ksim.render.curves"
+) -> None:
+    """Draws the curves of the runs named on the command line.
+
+    Args:
+      arguments: of the command; `None` takes the command line's.
+      command: what it is called in its help.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m ksim.render.curves", description="Draw the metrics of runs over time."
+        prog=command, description="Draw the metrics of runs over time."
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run directories")
     parser.add_argument(
