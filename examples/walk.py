@@ -31,6 +31,7 @@ SMALL_FILM = {
     "video_seconds": 5.0,
     "video_frames_per_second": 12.5,
 }
+ON_ONE_DEVICE: dict[str, Any] = {"num_devices": 1, "fsdp_devices": 1, "partitioner": "auto"}
 EXAMINED_OBSERVATION = "base_linear_velocity"
 
 
@@ -78,12 +79,18 @@ class ExamTask(HumanoidWalkingDistributedTask):
         """Returns a push every few seconds, whatever the level."""
         return {"push": ksim.PushEvent.create(physics_model, max_speed=self.config.exam_push)}
 
+    def get_partitioner(self) -> ksim.Partitioner:
+        """Returns one device: of several processes each examines alike, and the first tells."""
+        import jax
+
+        return ksim.SingleDevice(jax.local_devices()[0])
+
 
 def examine(config: WalkConfig, run: Path) -> dict[str, float]:
     """Returns how well the run's policy walks; a walk passes if it neither fell nor strayed."""
     exam = dataclasses.replace(
         config,
-        num_devices=1,
+        **ON_ONE_DEVICE,
         num_envs=config.exam_episodes,
         batch_size=config.exam_episodes,
         eval_length_seconds=config.exam_seconds,
@@ -110,19 +117,24 @@ def examine(config: WalkConfig, run: Path) -> dict[str, float]:
 
 def film(config: WalkConfig, run: Path, name: str, **options: Any) -> None:
     """Films the examination; a machine that cannot draw loses the film and nothing else."""
+    from ksim.task.watching import film_checkpoint
+
     exam = dataclasses.replace(
         config,
         run_mode="render",
-        num_devices=1,
+        **ON_ONE_DEVICE,
         load_from_ckpt_path=str(run),
         run_dir=None,
         video_path=str(run / "videos" / name),
         **options,
     )
+    task = ExamTask(exam)
     try:
-        ExamTask(exam).run()
+        # Not `run`: with several processes that would tell the others of an error, and end them.
+        film_checkpoint(task.build(), task.config)
     except ksim.ConfigError as error:
-        print(f"No film: {error}", file=sys.stderr)
+        if task.processes.is_main:
+            print(f"No film: {error}", file=sys.stderr)
 
 
 class WalkTask(HumanoidWalkingDistributedTask):
@@ -139,9 +151,10 @@ class WalkTask(HumanoidWalkingDistributedTask):
             return result
         config = self.config
         report = examine(config, result.path)
-        (result.path / "walk.json").write_text(json.dumps(report, indent=2) + "\n")
-        print(json.dumps(report, indent=2))
-        print(f"The curves are {draw_curves([result.path], result.path / 'curves.png')}")
+        if self.processes.is_main:
+            (result.path / "walk.json").write_text(json.dumps(report, indent=2) + "\n")
+            print(json.dumps(report, indent=2))
+            print(f"The curves are {draw_curves([result.path], result.path / 'curves.png')}")
         film(config, result.path, "walk.mp4")
         film(config, result.path, "walk.gif", **SMALL_FILM)
         return report

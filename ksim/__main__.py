@@ -49,7 +49,7 @@ def _plan(arguments: Sequence[str]) -> int:
 def _curves(arguments: Sequence[str]) -> int:
     from ksim.render.curves import main as draw
 
-    draw(arguments)
+    draw(arguments, command="ksim curves")
     return 0
 
 

@@ -3,14 +3,18 @@
 import dataclasses
 import json
 import time
+import types
 
 import pytest
 
-from examples import functional_cartpole
+import ksim
+from examples import functional_cartpole, walk
 from examples.cartpole import CartPoleConfig, CartPoleTask
-from examples.walk import WalkConfig, WalkTask
+from examples.walk import ON_ONE_DEVICE, ExamTask, WalkConfig, WalkTask
 from ksim.algorithms.ppo import PPOConfig
 from ksim.runner import RunnerConfig
+from ksim.task import DistributedPPOTask
+from tests.launch.launching import output_of, shell_variables, start_launcher
 from tests.small_cartpole import read_metrics
 
 
@@ -50,6 +54,47 @@ def test_the_walk_is_trained_examined_and_filmed(tmp_path, monkeypatch, capsys):
     assert abs(report["mean_velocity"]) < 0.5
     assert (tmp_path / "run" / "curves.png").exists()
     assert "No film: The film could not be made" in capsys.readouterr().err
+
+
+def test_a_walk_on_devices_that_share_parameters_is_examined_on_one(tmp_path):
+    config = WalkConfig(num_devices=2, num_envs=4, batch_size=2, fsdp_devices=2)
+    exam = dataclasses.replace(config, **ON_ONE_DEVICE)
+    task = ExamTask(exam)
+    task.check()
+    assert isinstance(task.partitioner, ksim.SingleDevice)
+
+
+@pytest.mark.slow
+def test_a_walk_in_two_processes_is_examined_and_written_once(tmp_path):
+    options = "num_envs=2 batch_size=2 hidden_sizes=[8] rollout_length_frames=4 max_steps=1"
+    options += " eval_length_seconds=0.1 exam_episodes=3 exam_seconds=0.2 video_seconds=0.1"
+    options += f" run_dir={tmp_path}/run num_devices=1"
+    with start_launcher(
+        shell_variables(tmp_path / "cache") | {"MUJOCO_GL": "disable"},
+        tmp_path,
+        module="examples.walk",
+        task_arguments=options.split(),
+    ) as launcher:
+        assert launcher.wait(timeout=500) == 0
+    output = output_of(tmp_path)
+    for text in ('"passed"', "The curves are", "No film: The film could not be made"):
+        lines = [line for line in output.splitlines() if text in line]
+        assert lines and all(line.startswith("[0] ") for line in lines)
+    assert json.loads((tmp_path / "run" / "walk.json").read_text())["episodes"] == 3
+
+
+def test_only_the_main_process_writes_of_a_walk(tmp_path, monkeypatch, capsys):
+    """The others examine and load what is filmed with it, since all meet there, and are silent."""
+    calls = []
+    result = object.__new__(ksim.RunResult)
+    object.__setattr__(result, "path", tmp_path)
+    monkeypatch.setattr(DistributedPPOTask, "run", lambda self: result)
+    monkeypatch.setattr(walk, "examine", lambda *_: calls.append("examine") or {"passed": 1})
+    monkeypatch.setattr(walk, "film", lambda *_, **__: calls.append("film"))
+    monkeypatch.setattr(WalkTask, "processes", types.SimpleNamespace(is_main=False, count=2))
+    assert WalkTask(WalkConfig()).run() == {"passed": 1}
+    assert calls == ["examine", "film", "film"]
+    assert list(tmp_path.iterdir()) == [] and capsys.readouterr().out == ""
 
 
 def test_the_functional_cartpole_runs_from_top_to_bottom(capsys):

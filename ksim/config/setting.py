@@ -1,6 +1,7 @@
 """Settings: values that somebody wrote for options, and their typed merge into a config."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -10,7 +11,14 @@ from ksim.config.automatic import AUTO, AUTO_TEXT
 from ksim.config.config import Config
 from ksim.config.nearest import did_you_mean
 from ksim.config.option import ConfigError, Option
-from ksim.config.value import is_of_type, is_text_type, leaves, type_text, value_text
+from ksim.config.value import (
+    is_of_type,
+    is_text_type,
+    leaves,
+    misread_number_problem,
+    type_text,
+    value_text,
+)
 
 ConfigType = TypeVar("ConfigType", bound=Config)
 
@@ -23,11 +31,14 @@ class Setting:
       option: the option.
       written: the text after `name=` on the command line, or the value that YAML gave.
       place: where in a file it stands, as `walk.yaml, line 3: `; empty for the command line.
+      words: the unquoted values and elements, as they stand in the file; the command line's follow
+        from `written`.
     """
 
     option: Option
     written: object
     place: str = ""
+    words: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
@@ -86,7 +97,17 @@ def _typed_value(setting: Setting) -> object:
         has_text = any(isinstance(leaf, (str, PurePath)) for leaf in leaves(value))
         quotes = " Text that YAML reads as something else needs quotes." if has_text else ""
         raise setting.error(expected + quotes)
+    _check_numbers(setting, value)
     return value
+
+
+def _check_numbers(setting: Setting, value: object) -> None:
+    """Raises ConfigError if a number would be read as another one than it seems."""
+    if not any(isinstance(leaf, (int, float)) for leaf in leaves(value)):
+        return
+    words = setting.words if setting.place else re.split(r"[\[\],\s]+", str(setting.written))
+    for problem in filter(None, map(misread_number_problem, words)):
+        raise ConfigError(f"{setting.place}{setting.option.name}: {problem}")
 
 
 def _parsed(setting: Setting) -> object:

@@ -11,6 +11,9 @@ _PLAIN_TEXT = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
 # Words that YAML 1.1 reads as something other than text.
 _RESERVED = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
 
+_LEADING_ZERO = re.compile(r"([-+]?)0[0_]*([0-9][0-9_]*)")
+_WITH_COLONS = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
+
 
 def is_of_type(value: object, annotation: Any) -> bool:
     """Says whether `value` has the annotated type.
@@ -81,7 +84,8 @@ def value_text(value: object) -> str:
         case Enum():
             return _quoted_if_needed(value.name)
         case float():
-            text = repr(value)  # the shortest decimal that reads back as the same float
+            # The shortest decimal that reads back as the same float; NumPy's are floats too.
+            text = repr(float(value))
             return text if "." in text else text.replace("e", ".0e")  # YAML wants the point
         case list() | tuple():
             return f"[{','.join(map(value_text, value))}]"  # a space would part arguments
@@ -89,6 +93,19 @@ def value_text(value: object) -> str:
             return _quoted_if_needed(str(value))
         case _:
             return repr(value)
+
+
+def misread_number_problem(text: str) -> str | None:
+    """Returns why a number is another one in YAML 1.1 than it seems; `None` if it is what it seems.
+
+    `010` is octal there, 8, and `1:30` is 90, to the base of 60.
+    """
+    if _LEADING_ZERO.fullmatch(text):
+        plain = _LEADING_ZERO.sub(r"\1\2", text)
+        return f"{text} begins with a 0, which makes a number octal in YAML. Write {plain}"
+    if _WITH_COLONS.fullmatch(text):
+        return f"{text} is a number to the base of 60 in YAML. Write a number without colons."
+    return None
 
 
 def leaves(value: object) -> Iterator[object]:

@@ -1,7 +1,7 @@
 """Config files: reading settings from YAML, saving a config, loading it again."""
 
 import textwrap
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from itertools import groupby
 from operator import attrgetter
@@ -76,9 +76,9 @@ def read_settings(path: str | Path, options: Mapping[str, Option]) -> list[Setti
         guess = did_you_mean(path.name, (file.name for file in path.parent.glob("*.y*ml")))
         raise ConfigError(f"{path}: no such file.{guess}")
     settings: dict[str, Setting] = {}
-    for name, value, line in _read_mapping(path):
+    for name, value, words, line in _read_mapping(path):
         place = f"{path}, line {line}: "
-        setting = Setting(find_option(options, name, place), value, place)
+        setting = Setting(find_option(options, name, place), value, place, words)
         if name in settings:
             raise ConfigError(f"{place}{name} is given twice. Write it once.")
         settings[name] = setting
@@ -95,14 +95,19 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read_mapping(path: Path) -> list[tuple[str, object, int]]:
-    """Returns the keys and values of the file, with the lines in which they stand."""
+def _read_mapping(path: Path) -> list[tuple[str, object, tuple[str, ...], int]]:
+    """Returns the keys and values of the file, their unquoted words, and their lines."""
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
         pairs = node.value if isinstance(node, yaml.MappingNode) else []
         mapping = [
-            (str(key.value), loader.construct_object(value, deep=True), key.start_mark.line + 1)
+            (
+                str(key.value),
+                loader.construct_object(value, deep=True),
+                tuple(_words(value)),
+                key.start_mark.line + 1,
+            )
             for key, value in pairs
         ]
     except yaml.MarkedYAMLError as error:
@@ -113,6 +118,15 @@ def _read_mapping(path: Path) -> list[tuple[str, object, int]]:
     if not isinstance(node, (yaml.MappingNode, NoneType)):
         raise ConfigError(f"{path}: not a mapping. Write one `option: value` on each line.")
     return mapping
+
+
+def _words(node: yaml.Node) -> Iterator[str]:
+    """Yields the unquoted scalars of a value as they are written."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            yield from _words(item)
+    elif isinstance(node, yaml.ScalarNode) and node.style is None:
+        yield node.value
 
 
 def _yaml_text(option: Option, value: object) -> str:

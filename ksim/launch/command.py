@@ -2,8 +2,11 @@
 
 import argparse
 import importlib.util
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ksim.config import ArgumentParser, ConfigError
 
@@ -102,10 +105,23 @@ def _check_module(name: str) -> None:
     if "=" in name:
         hint = " The module comes before the options of the task."
     try:
-        spec = None if hint else importlib.util.find_spec(name)
+        with _working_directory_searched():
+            spec = None if hint else importlib.util.find_spec(name)
     except (ImportError, ValueError):
         spec = None
     if spec is None:
         raise ConfigError(
             f"{name}: there is no such module here.{hint or ' Is it spelt as after python -m?'}"
         )
+
+
+@contextmanager
+def _working_directory_searched() -> Iterator[None]:
+    """Looks for modules where `python -m` does, which a console script does not."""
+    before = list(sys.path)
+    if not sys.flags.safe_path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before

@@ -48,16 +48,32 @@ def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
 def replica_drift(tree: Any, axis_name: AxisName) -> Float[Array, ""]:
     """Returns the largest difference between two replicas of any one number of a pytree.
 
-    Exactly zero if the replicas agree.
+    Exactly zero if the replicas agree. Everything travels twice: for replicas that should agree and
+    do not. `largest_deviation` does for those that are averaged anyway.
     """
     if _num_devices(axis_name) == 1:
         return jnp.float32(0)
-    floating = [leaf for leaf in jax.tree.leaves(tree) if _is_floating(leaf) and leaf.size]
     spreads = [
         jnp.max(lax.pmax(numbers, axis_name) - lax.pmin(numbers, axis_name)).astype(jnp.float32)
-        for numbers in _vectors(floating)
+        for numbers in _floating_vectors(tree)
     ]
     return jnp.max(jnp.stack(spreads)) if spreads else jnp.float32(0)
+
+
+def largest_deviation(tree: Any, mean: Any) -> Float[Array, ""]:
+    """Returns the largest difference between a number of a pytree and what it is in `mean`.
+
+    Nothing travels. A mean of equal numbers is rounded and may differ from them by that.
+
+    Args:
+      tree: what this device has.
+      mean: the same averaged over the devices, as by `average_replicas`.
+    """
+    deviations = [
+        jnp.max(jnp.abs(own - averaged)).astype(jnp.float32)
+        for own, averaged in zip(_floating_vectors(tree), _floating_vectors(mean), strict=True)
+    ]
+    return jnp.max(jnp.stack(deviations)) if deviations else jnp.float32(0)
 
 
 def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
@@ -108,6 +124,11 @@ def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:
         for place, part in zip(places, parts, strict=True):
             results[place] = part.reshape(leaves[place].shape)
     return jax.tree.unflatten(structure, results)
+
+
+def _floating_vectors(tree: Any) -> list[Array]:
+    floating = [leaf for leaf in jax.tree.leaves(tree) if _is_floating(leaf) and leaf.size]
+    return _vectors(floating)
 
 
 def _vectors(leaves: list[Array]) -> list[Array]:

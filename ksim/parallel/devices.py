@@ -22,14 +22,14 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
       The first `num_devices` devices of each process, in JAX's order, process by process.
 
     Raises:
-      ConfigError: if there are fewer devices than asked for, or processes have different numbers
-        of them.
+      ConfigError: if there are fewer devices than asked for, processes have different numbers
+        of them, or there are none of the kind in JAX_PLATFORMS.
     """
     if num_devices is not None:
         if num_devices < 1:
             raise ConfigError(f"num_devices must be at least 1, found {num_devices}.")
         _request_simulated_devices(num_devices)
-    devices = tuple(jax.local_devices())
+    devices = _local_devices()
     if num_devices is None or num_devices <= len(devices):
         is_alone = jax.process_count() == 1
         return devices[:num_devices] if is_alone else _of_all_processes(num_devices)
@@ -39,6 +39,17 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
         f" Write num_devices={len(devices)} or leave the option out"
         f"{_how_to_simulate(num_devices) if kind == 'cpu' else ''}."
     )
+
+
+def _local_devices() -> tuple[jax.Device, ...]:
+    try:
+        return tuple(jax.local_devices())
+    except AssertionError as error:  # all that JAX says if it skips every platform that it may take
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        raise ConfigError(
+            f"JAX_PLATFORMS={platforms}: JAX finds no such device here. Write JAX_PLATFORMS=cpu,"
+            " or unset it; for NVIDIA GPUs run pip install 'ksim[cuda]'."
+        ) from error
 
 
 def _of_all_processes(num_devices: int | None) -> tuple[jax.Device, ...]:

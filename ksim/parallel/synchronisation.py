@@ -11,9 +11,9 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
 from ksim.config.concerns import SYNC_MODES
-from ksim.parallel.collectives import AxisName, mean_over_devices
+from ksim.parallel.collectives import AxisName, largest_deviation, mean_over_devices
 from ksim.parallel.compression import Compression
-from ksim.parallel.shards import ParameterShards, copies_drift
+from ksim.parallel.shards import ParameterShards, are_copies_identical
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +138,16 @@ class Synchronisation:
         gradients, measured = lax.optimization_barrier((gradients, measured))
         return gradients, measured, errors
 
-    def drift(self, parameters: Any) -> Float[Array, ""]:
-        """Returns the largest difference between two replicas of any parameter."""
-        return copies_drift(parameters, self.shards.specs, self.axis_name)
+    def drift(self, parameters: Any, mean: Any) -> Float[Array, ""]:
+        """Returns how far any parameter of any replica is from the mean of the replicas, at most.
+
+        Exactly zero if the replicas are identical, of which fingerprints tell: their mean is
+        rounded. A few words travel, however many the parameters.
+
+        Args:
+          parameters: of this device.
+          mean: the same, averaged over the replicas.
+        """
+        is_identical = are_copies_identical(parameters, self.shards.specs, self.axis_name)
+        deviation = lax.pmax(largest_deviation(parameters, mean), self.axis_name)
+        return jnp.where(is_identical, 0.0, deviation)

@@ -41,8 +41,11 @@ class Scenario:
     def workload(self, num_devices: int) -> Workload:
         """Returns what an iteration does on so many devices, each with a core of its own.
 
+        Devices that share parameters do so in groups as large as those of the measured run; fewer
+        devices than such a group has are one group.
+
         Raises:
-          ConfigError: if environments cannot be split among them.
+          ConfigError: if environments cannot be split among them, or they do not make whole groups.
         """
         base = self.base
         envs = self.envs_per_device or base.num_envs // base.num_devices
@@ -54,8 +57,17 @@ class Scenario:
             )
         traffic = base.traffic
         if traffic is not None:
+            fsdp_devices = min(traffic.fsdp_devices, num_devices)
+            if num_devices % fsdp_devices:
+                below = num_devices // fsdp_devices * fsdp_devices
+                raise ConfigError(
+                    f"{num_devices} devices are no whole number of groups of {fsdp_devices}, as"
+                    f" which they share parameters (fsdp_devices={fsdp_devices} in the measured"
+                    f" run). Write --devices {below} {below + fsdp_devices}, for example."
+                )
             traffic = dataclasses.replace(
                 traffic,
+                fsdp_devices=fsdp_devices,
                 period=self.grad_sync_period or traffic.period,
                 compression=self.grad_compression or traffic.compression,
             )

@@ -22,6 +22,7 @@ METRICS = (
     "loss/entropy",
     "throughput/env_steps_per_second",
 )
+FORMATS = (".png", ".svg", ".pdf")
 COLUMNS = 4
 SMOOTHED_POINTS = 150
 
@@ -33,7 +34,8 @@ class CurvesError(ValueError):
 def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """Returns the metrics of a run by name, `[iterations]` each; NaN where an iteration has none.
 
-    A last line that was cut off by a kill is left out.
+    A last line that was cut off by a kill is left out. `wall_seconds` goes on where a run was
+    continued, though each start counts anew in the file.
 
     Raises:
       CurvesError: if it is no run, or has no finished iteration.
@@ -53,7 +55,16 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
     if not rows:
         raise CurvesError(f"{run}: no iteration has finished yet.")
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
+    table = {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
+    if "wall_seconds" in table:
+        table["wall_seconds"] = _continued(table["wall_seconds"])
+    return table
+
+
+def _continued(seconds: np.ndarray) -> np.ndarray:
+    """Returns `[n]` times of starts one after the other, each of which begins at 0, as one time."""
+    before_restart = np.where(seconds[1:] < seconds[:-1], seconds[:-1], 0.0)
+    return seconds + np.concatenate([[0.0], np.cumsum(before_restart)])
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
@@ -78,8 +89,13 @@ def draw_curves(runs: Sequence[Path], output: Path, metrics: Sequence[str] = MET
       `output`.
 
     Raises:
-      CurvesError: if a run has no metrics, or none has any of those named.
+      CurvesError: if a run has no metrics, none has any of those named, or the picture is of
+        another kind or cannot be written.
     """
+    if output.suffix not in FORMATS:
+        raise CurvesError(
+            f"{output}: a picture is a {', '.join(FORMATS)}. Write {output.with_suffix('.png')}."
+        )
     tables = {run: read_metrics(run) for run in runs}
     drawn = [name for name in metrics if any(name in table for table in tables.values())]
     if not drawn:
@@ -103,15 +119,25 @@ def draw_curves(runs: Sequence[Path], output: Path, metrics: Sequence[str] = MET
         panel.set_xlabel("minutes")
     if len(runs) > 1:
         panels[0].legend(fontsize=8)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=110)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(output, dpi=110)
+    except OSError as error:
+        raise CurvesError(f"{output} cannot be written: {error.strerror}.") from error
     return output
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Draws the curves of the runs named on the command line."""
+def main(
+    arguments: Sequence[str] | None = None, command: str = "python -m ksim.render.curves"
+) -> None:
+    """Draws the curves of the runs named on the command line.
+
+    Args:
+      arguments: of the command; `None` takes the command line's.
+      command: what it is called in its help.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m ksim.render.curves", description="Draw the metrics of runs over time."
+        prog=command, description="Draw the metrics of runs over time."
     )
     parser.add_argument("runs", type=Path, nargs="+", help="run directories")
     parser.add_argument(

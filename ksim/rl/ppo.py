@@ -394,5 +394,5 @@ class PPO(Algorithm):
 
     def _agree_on_parameters(self, operand: tuple[Learner, Array]) -> tuple[Learner, Array]:
         learner, _ = operand
-        axis_name = self.synchronisation.replica_axis_name
-        return average_replicas(learner, axis_name), self.synchronisation.drift(learner.model)
+        averaged = average_replicas(learner, self.synchronisation.replica_axis_name)
+        return averaged, self.synchronisation.drift(learner.model, averaged.model)

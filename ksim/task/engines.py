@@ -75,7 +75,8 @@ def num_devices_on_my_cores(num_devices: int) -> int:
     from ksim.parallel.processes import current_processes
 
     processes = current_processes()
-    return num_devices // processes.count * len(processes.peers_on_my_cores)
+    of_each = max(1, num_devices // processes.count)  # a device of its own is used by each
+    return of_each * len(processes.peers_on_my_cores)
 
 
 def check_machine_may_run_warp() -> None:

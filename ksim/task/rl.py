@@ -60,11 +60,12 @@ class RLConfig(VideoConfig, TrainingConfig, RolloutConfig, PhysicsConfig, Networ
     def validate(self) -> None:
         """See `Config.validate`."""
         super().validate()
-        if self.is_overlapped and self.engine == "mjx":
-            raise ConfigError(
-                "is_overlapped=true acts on the host's cores, and engine=mjx simulates on the"
-                " devices. Write engine=mujoco, or is_overlapped=false."
-            )
+        for name, value, other in (("engine", "mjx", "mujoco"), ("mjx_impl", "warp", "jax")):
+            if self.is_overlapped and getattr(self, name) == value:
+                raise ConfigError(
+                    f"is_overlapped=true acts on the host's cores, and {name}={value} simulates on"
+                    f" the devices. Write {name}={other}, or is_overlapped=false."
+                )
 
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
@@ -278,9 +279,15 @@ class RLTask(ABC, Generic[ConfigT]):
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
-        from ksim.training.run import check_run
+        from ksim.training.run import check_run, checkpoint_to_continue
 
+        mode = self.config.run_mode
         check_run(self.config, _snake_case(type(self).__name__))
+        if mode not in ("train", "verify") and checkpoint_to_continue(self.config) is None:
+            raise ConfigError(
+                f"run_mode={mode} needs a checkpoint."
+                " Write load_from_ckpt_path=runs/<task>/run_000."
+            )
         if self.config.is_num_envs_auto:
             from ksim.task.sizes import settle_automatic
 

@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from ksim.config import ConfigError
+from ksim.parallel.processes import current_processes
 from ksim.render.film import FilmError, Picture, body_to_follow, check_picture, make_film
 from ksim.render.playback import record, require_mujoco
 from ksim.rl import Policy
 from ksim.task.rl import RLConfig
 from ksim.training.program import Program
 from ksim.training.run import load_train_state
+from ksim.training.run_directory import obstacle_to_writing
 from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
 
@@ -30,14 +32,14 @@ def view_checkpoint(program: Program, config: RLConfig) -> None:
 
 
 def film_checkpoint(program: Program, config: RLConfig) -> Path:
-    """Films the deterministic policy in one environment.
+    """Films the deterministic policy in one environment; of several processes the main one does.
 
     Returns:
       The film: `video_path`, or by default `videos/step_N.mp4` of the checkpoint's run.
 
     Raises:
-      ConfigError: if there is no checkpoint, no MuJoCo model, no such camera, or nothing to draw
-        with.
+      ConfigError: if there is no checkpoint, no MuJoCo model, no such camera, nothing to draw
+        with, or the film cannot be written.
     """
     environment = require_mujoco(program.environment, "render")
     mj_model = environment.model.mj_model
@@ -51,6 +53,14 @@ def film_checkpoint(program: Program, config: RLConfig) -> Path:
     check_picture(mj_model, picture)
     train_state, checkpoint = load_train_state(program, config)
     path = Path(config.video_path or _default_path(checkpoint))
+    if not current_processes().is_main:
+        return path
+    obstacle = obstacle_to_writing(path)
+    if obstacle is not None:
+        raise ConfigError(
+            f"The film {path} cannot be written, because of {obstacle}. Name a file that can, as in"
+            " video_path=/tmp/film.mp4."
+        )
     policy = deterministic_policy(train_state)
     num_steps = max(1, round(config.video_seconds / environment.ctrl_dt))
     with RunStatus() as status:

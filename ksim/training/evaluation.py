@@ -71,7 +71,8 @@ def run_episodes(
 
     The compiled training rollout is reused, with fresh environments and the policy's mode. An
     episode that lasts longer than the evaluation counts as far as it went, so that long episodes
-    are not left out.
+    are not left out. The last rollout may go on after the end of the evaluation: what it does there
+    does not count.
 
     Args:
       program: the program.
@@ -79,7 +80,8 @@ def run_episodes(
       train_state: the state to evaluate, in the layout of what acts.
       iteration: iterations finished; another one draws other episodes.
       seed: of the run.
-      length_seconds: length of the evaluation, simulated s.
+      length_seconds: length of the evaluation, simulated s; the nearest number of steps, at least
+        one, is counted at most in every environment.
       observations: the observations to keep, by name.
 
     Returns:
@@ -87,7 +89,8 @@ def run_episodes(
     """
     partitioner, ctrl_dt = program.actor, program.environment.ctrl_dt
     # The very first step only begins the episode.
-    num_rollouts = math.ceil((length_seconds / ctrl_dt + 1) / program.rollout_length - 1e-9)
+    num_steps = 1 + max(1, round(length_seconds / ctrl_dt))
+    num_rollouts = math.ceil(num_steps / program.rollout_length)
     env_state = evaluation_environments(program, seed)
     rollouts = []
     for index in range(num_rollouts):
@@ -102,7 +105,7 @@ def run_episodes(
         )
         rollouts.append(partitioner.gather_steps(kept))
     seen, reward, is_terminated, is_truncated, is_valid = jax.tree.map(
-        lambda *steps: np.concatenate(steps), *rollouts
+        lambda *steps: np.concatenate(steps)[:num_steps], *rollouts
     )
     return first_episodes(seen, reward, is_terminated, is_truncated, is_valid, ctrl_dt)
 

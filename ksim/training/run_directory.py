@@ -102,6 +102,25 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
       ConfigError: naming the directory, what stands in the way and what to write instead.
     """
     path = user_path(run_dir) if run_dir is not None else root / task_name
+    obstacle = _obstacle_to_directory(path)
+    if obstacle is not None:
+        raise ConfigError(
+            f"The run directory {path} cannot be written, because of {obstacle}. "
+            "Name a directory that can, as in run_dir=/tmp/my_run."
+        )
+
+
+def obstacle_to_writing(file: Path) -> str | None:
+    """Returns what keeps a file, and the folders above it, from being written; `None` if nothing.
+
+    Nothing is left behind.
+    """
+    if file.is_dir():
+        return f"{file}: it is a directory"
+    return _obstacle_to_directory(file.parent)
+
+
+def _obstacle_to_directory(path: Path) -> str | None:
     nearest = path.absolute()
     try:
         while not (nearest.exists() or nearest.is_symlink()):
@@ -109,7 +128,5 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
         tempfile.TemporaryDirectory(prefix=".ksim_", dir=nearest).cleanup()
     except OSError as error:
         reason = "it is no directory" if isinstance(error, NotADirectoryError) else error.strerror
-        raise ConfigError(
-            f"The run directory {path} cannot be written, because of {nearest}: {reason}. "
-            "Name a directory that can, as in run_dir=/tmp/my_run."
-        ) from error
+        return f"{nearest}: {reason}"
+    return None

@@ -150,6 +150,26 @@ def test_a_file_in_a_directory_with_an_equals_sign(tmp_path):
             "names=[007, a]: expected list[str]. Text that YAML reads as something else needs "
             "quotes. Write, for example, names=[]",
         ),
+        (
+            "num_envs=010",
+            "num_envs: 010 begins with a 0, which makes a number octal in YAML. Write 10",
+        ),
+        (
+            "num_envs=08",
+            "num_envs: 08 begins with a 0, which makes a number octal in YAML. Write 8",
+        ),
+        (
+            "hidden_sizes=[4, 016]",
+            "hidden_sizes: 016 begins with a 0, which makes a number octal in YAML. Write 16",
+        ),
+        (
+            "num_envs=1:30",
+            "num_envs: 1:30 is a number to the base of 60 in YAML. Write a number without colons.",
+        ),
+        (
+            "gamma=0:0.5",
+            "gamma: 0:0.5 is a number to the base of 60 in YAML. Write a number without colons.",
+        ),
         ("run_dir=", "run_dir=: no value given. Write, for example, run_dir=some_text"),
         ("run_dir=${HOME}", "run_dir=${HOME}: ${...} is never filled in. Write the value itself."),
         ("gamma=${x", "gamma=${x: ${...} is never filled in. Write the value itself."),

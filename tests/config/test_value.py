@@ -4,10 +4,18 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import yaml
 
-from ksim.config.value import is_of_type, is_text_type, leaves, type_text, value_text
+from ksim.config.value import (
+    is_of_type,
+    is_text_type,
+    leaves,
+    misread_number_problem,
+    type_text,
+    value_text,
+)
 
 
 class Mode(Enum):
@@ -82,6 +90,8 @@ def test_is_text_type():
         (3, "3"),
         (1e-5, "1.0e-05"),
         (0.25, "0.25"),
+        (np.float64(0.001), "0.001"),
+        ((np.float64(1e-5), 2.0), "[1.0e-05,2.0]"),
         ((256, 256), "[256,256]"),
         (((1, 2), (3, 4)), "[[1,2],[3,4]]"),
         (Mode.TRAIN, "TRAIN"),
@@ -126,6 +136,26 @@ def test_text_is_read_back_unchanged_by_yaml(text):
 @pytest.mark.parametrize("value", [1e-5, 1e16, 0.1 + 0.2, 1e300, -2.5e-300, 3.0])
 def test_floats_are_read_back_bit_for_bit_by_yaml(value):
     assert yaml.safe_load(value_text(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("010", "10"), ("-007", "-7"), ("+0_1", "+1"), ("00", "0"), ("08", "8"), ("0123", "123")],
+)
+def test_numbers_with_a_leading_0(text, plain):
+    assert misread_number_problem(text).endswith(f"Write {plain}")
+
+
+@pytest.mark.parametrize("text", ["1:30", "-1:30", "1:30.5", "10:00:00"])
+def test_numbers_with_colons(text):
+    assert misread_number_problem(text) == (
+        f"{text} is a number to the base of 60 in YAML. Write a number without colons."
+    )
+
+
+@pytest.mark.parametrize("text", ["0", "-0", "0.5", "00.5", "10", "1_000", "0x10", "1e-05", "a:1"])
+def test_numbers_that_are_what_they_seem(text):
+    assert misread_number_problem(text) is None
 
 
 def test_leaves():

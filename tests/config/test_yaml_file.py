@@ -5,6 +5,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ksim.config import Config, ConfigError, load_config, option, save_config
@@ -88,6 +89,13 @@ def test_round_trip_is_exact(values, tmp_path):
     assert repr(loaded) == repr(config)  # types too
 
 
+def test_numbers_of_numpy_are_written_as_plain_ones(tmp_path):
+    config = Learning(gamma=np.float64(0.001), limits=(np.float64(0.5), 1.0))
+    save_config(config, tmp_path / "config.yaml")
+    loaded = load_config(Learning(), tmp_path / "config.yaml")
+    assert (loaded.gamma, loaded.limits) == (0.001, (0.5, 1.0))
+
+
 def test_what_yaml_cannot_give_back_is_not_saved(tmp_path):
     with pytest.raises(TypeError, match="anything: a function cannot be written as YAML"):
         save_config(Learning(anything=lambda: 0), tmp_path / "config.yaml")
@@ -108,6 +116,9 @@ def error_of(text: str | bytes, tmp_path: Path) -> str:
         ("# a\nnum_env: 3\n", ', line 2: num_env: no such option. Did you mean "num_envs"? '),
         ("num_envs: a", ", line 1: num_envs=a: expected int. Write, for example, num_envs: 64"),
         ("run_dir: 007", f", line 1: run_dir=7: expected str | null. {QUOTES}"),
+        ("num_envs: 010", ", line 1: num_envs: 010 begins with a 0, "),
+        ("sizes:\n- 8\n- 016\n", ", line 1: sizes: 016 begins with a 0, "),
+        ("gamma: 1:30", ", line 1: gamma: 1:30 is a number to the base of 60"),
         ("run_dir: 2020-01-01", ", line 1: run_dir=datetime.date(2020, 1, 1): expected str"),
         ("names: [yes]", f", line 1: names=[true]: expected list[str]. {QUOTES}"),
         ("gamma: .5\n\ngamma: .6", ", line 3: gamma is given twice. Write it once."),

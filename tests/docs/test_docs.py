@@ -21,6 +21,7 @@ import pytest
 import ksim
 from ksim.checkpoint import load_checkpoint, save_checkpoint
 from ksim.config import Config, options_of, parse_command_line
+from ksim.config.value import value_text
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -252,6 +253,18 @@ def load_generate():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_options_of_a_distributed_task_are_in_their_table():
+    page = (ROOT / "docs" / "distributed-training.md").read_text(encoding="utf-8")
+    table = page.split("`DistributedRLConfig` adds these options")[1].split("\n\n")[1]
+    found = {}
+    for row in table.splitlines()[2:]:
+        names, default = row.split("|")[1:3]
+        found |= dict.fromkeys(re.findall(r"`(\w+)`", names), default.strip(" `"))
+    options = options_of(ksim.DistributedRLConfig)
+    added = options.keys() - options_of(ksim.RLConfig).keys()
+    assert found == {name: value_text(options[name].default) for name in added}
 
 
 def test_generated_pages_are_up_to_date(capsys):

@@ -230,3 +230,13 @@ def test_a_command_line():
     plan = parse_launch(["--num-processes", "2", "examples.cartpole", "num_envs=8", "--help"])
     assert plan.arguments == ("num_envs=8", "--help")
     assert (plan.num_processes, plan.min_processes, plan.max_restarts) == (2, 2, 0)
+
+
+def test_a_task_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_own_task.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    # A console script searches its own folder, and not the working directory.
+    paths = [path for path in sys.path if path not in ("", str(tmp_path))]
+    monkeypatch.setattr(sys, "path", paths)
+    assert parse_launch(["--num-processes", "2", "my_own_task"]).module == "my_own_task"
+    assert sys.path == paths

@@ -9,6 +9,7 @@ from ksim.parallel import (
     are_replicas_identical,
     average_replicas,
     collectives,
+    largest_deviation,
     mean_over_devices,
     replica_drift,
     replica_fingerprint,
@@ -89,6 +90,23 @@ def test_drift_of_one_unit_in_the_last_place():
 def test_drift_of_nothing():
     np.testing.assert_array_equal(on_devices(replica_drift, {"count": jnp.arange(2)}), [0, 0])
     np.testing.assert_array_equal(on_devices(replica_drift, {"none": jnp.zeros((2, 0))}), [0, 0])
+
+
+def test_largest_deviation_from_the_mean():
+    tree = {
+        "a": jnp.array([[1.0, 0.0], [1.5, 0.0], [1.25, 0.75]]),
+        "b": jnp.array([3.0, 3.0, 2.75]),
+        "count": jnp.array([1, 2, 3]),
+    }
+
+    def deviation(local, axis_name):
+        return largest_deviation(local, average_replicas(local, axis_name))
+
+    # Means: `a` 1.25 and 0.25, `b` 35/12. The first device is 0.25 from both of `a` and 1/12 from
+    # `b`, the second as much, the third 0, 0.5 and 1/6.
+    found = on_devices(deviation, tree)
+    np.testing.assert_allclose(found, [0.25, 0.25, 0.5], rtol=1e-6)
+    assert largest_deviation({"count": jnp.arange(2)}, {"count": jnp.arange(2)}) == 0
 
 
 LEAVES = {

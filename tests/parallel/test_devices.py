@@ -53,6 +53,12 @@ def run_python(code, **variables):
     )
 
 
+def test_no_devices_of_the_kind_that_was_asked_for(monkeypatch):
+    monkeypatch.setattr(jax, "local_devices", Mock(side_effect=AssertionError))
+    with pytest.raises(ConfigError, match=r"JAX_PLATFORMS=.*Write JAX_PLATFORMS=cpu, or unset it"):
+        select_devices()
+
+
 def test_number_makes_simulated_devices():
     code = """
 assert [device.id for device in select_devices(3)] == [0, 1, 2]

@@ -1,5 +1,7 @@
 """When and how devices agree."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from jax import lax
 
 from ksim.config import ConfigError
-from ksim.parallel import ParameterShards, Synchronisation
+from ksim.parallel import ParameterShards, Synchronisation, average_replicas
 
 
 @pytest.mark.parametrize(
@@ -82,3 +84,34 @@ def test_devices_that_share_parameters_average_with_other_groups_only():
     averaged, measured = mapped(jnp.array([[0.0, 1.0], [2.0, 3.0]]))
     np.testing.assert_array_equal(averaged, [[1, 2], [1, 2]])
     np.testing.assert_array_equal(measured, np.full((2, 2), 1.5))
+
+
+def drift(parameters):
+    """The drift of replicas, and the program that finds it."""
+
+    def on_device(parameters):
+        mean = average_replicas(parameters, "device")
+        return Synchronisation("device", 4).drift(parameters, mean)
+
+    mapped = jax.pmap(on_device, axis_name="device")
+    return mapped(parameters), mapped.lower(parameters).as_text()
+
+
+def test_drift_is_the_largest_distance_to_the_mean():
+    found, _ = drift({"w": jnp.array([[1.0, 0.0], [1.5, 1.0], [2.0, 0.5]]), "b": jnp.zeros(3)})
+    # Means 1.5 and 0.5: 0.5 away, all three of `b` are 0.
+    np.testing.assert_array_equal(found, [0.5] * 3)
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 3, 5, 7, 8])
+def test_identical_replicas_have_no_drift_although_their_mean_is_rounded(num_devices):
+    weights = jax.random.normal(jax.random.key(0), (1000,))
+    found, _ = drift({"w": jnp.stack([weights] * num_devices)})
+    np.testing.assert_array_equal(found, np.zeros(num_devices))
+
+
+def test_drift_sends_a_few_words_however_many_the_parameters():
+    _, program = drift({"w": jnp.zeros((2, 1000)), "b": jnp.zeros((2, 30, 30))})
+    messages = re.findall(r"stablehlo.all_reduce.*?\) : \((.*?)\) -> ", program, re.DOTALL)
+    # The average of 1900 parameters; two fingerprints; one distance.
+    assert sorted(messages) == ["tensor<1900xf32>", "tensor<2xui32>", "tensor<f32>"]

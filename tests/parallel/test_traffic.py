@@ -24,6 +24,15 @@ def test_local_sgd_averages_parameters_and_optimizer_state_too():
     assert found == 2 * 4 * 6000 / 8
 
 
+def test_from_which_period_local_sgd_sends_less():
+    def sent(period):
+        return Traffic((1000,), 60, period=period, num_optimizer_numbers=2000).bytes_per_update(4)
+
+    # With Adam's two moments four numbers for each parameter, on every Nth update.
+    shares = [sent(period) / sent(1) for period in (2, 3, 4, 5, 12)]
+    assert shares == pytest.approx([2, 4 / 3, 1, 4 / 5, 1 / 3])
+
+
 def test_compressed_gradients_travel_in_blocks_with_scales():
     # 2048 + 2048 numbers are 32 blocks, 8 for each of 4 devices: 1.5 * 4096 numbers of 1 + 4/128
     # bytes; and the last of 4 updates sends as much again.

@@ -48,3 +48,16 @@ def test_faster_devices_communicate_no_faster():
     assert fast.rollout_seconds == slow.rollout_seconds / 10
     assert fast.learning_seconds == slow.learning_seconds / 10
     assert fast.communication_seconds == slow.communication_seconds
+
+
+def test_devices_that_share_parameters():
+    split = {"fsdp_devices": 4, "split_sizes": (4 * NUM_PARAMETERS,)}
+    scenario = Scenario(workload(num_devices=4, num_envs=64, traffic=split), NETWORK)
+    assert [scenario.workload(count).traffic.fsdp_devices for count in (1, 2, 4, 8)] == [1, 2, 4, 4]
+    assert scenario.efficiency(MODEL, 1) == 1
+    assert scenario.cost(MODEL, 1).communication_seconds == 0
+    assert scenario.workload(1).traffic.bytes_per_update(1) == 0
+    # Within a group of 2: 2 * 1/2 of all 5 * 1000 numbers, of 4 bytes.
+    assert scenario.workload(2).traffic.bytes_per_update(2) == 5 * NUM_PARAMETERS * 4
+    with pytest.raises(ConfigError, match=r"6 devices are no whole .* Write --devices 4 8"):
+        scenario.workload(6)

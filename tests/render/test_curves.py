@@ -1,11 +1,13 @@
 """The metrics of runs as a picture."""
 
 import json
+from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from ksim.__main__ import main as ksim_command
 from ksim.render.curves import CurvesError, draw_curves, main, read_metrics, smooth
 
 
@@ -29,6 +31,14 @@ def test_metrics_are_read_by_name_and_gaps_are_nan(tmp_path):
     table = read_metrics(write_run(tmp_path / "run", rows(3), tail='{"iteration": 4, "wall'))
     np.testing.assert_array_equal(table["episode/return"], [1, 2, 3])
     np.testing.assert_array_equal(table["eval/episode/return"], [np.nan, np.nan, 6])
+
+
+def test_time_goes_on_where_a_run_was_continued(tmp_path):
+    # Three starts, which ended after 9, 5 and 7 s.
+    seconds = [4, 9, 3, 5, 2, 7]
+    run = write_run(tmp_path / "run", [{"wall_seconds": each} for each in seconds])
+    np.testing.assert_array_equal(read_metrics(run)["wall_seconds"], [4, 9, 12, 14, 16, 21])
+    assert read_metrics(write_run(tmp_path / "other", [{"level": 1}])).keys() == {"level"}
 
 
 def test_smoothing_by_hand():
@@ -59,7 +69,21 @@ def test_what_cannot_be_drawn_is_said(tmp_path, capsys):
         read_metrics(write_run(tmp_path / "empty", []))
     with pytest.raises(CurvesError, match="line 1: not JSON"):
         read_metrics(write_run(tmp_path / "bad", rows(1)[:0], tail="x\n{}\n"))
+    with pytest.raises(CurvesError, match=r"x\.foo: a picture is a \.png, .*Write .*x\.png"):
+        draw_curves([run], tmp_path / "x.foo")
+    with pytest.raises(CurvesError, match=r"/dev/null/x\.png cannot be written: "):
+        draw_curves([run], Path("/dev/null/x.png"))
     with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path)])
     assert stopped.value.code == 2
     assert "has no metrics.jsonl. Name a run directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "name"), [(main, "python -m ksim.render.curves"), (ksim_command, "ksim curves")]
+)
+def test_the_command_has_the_name_that_it_was_called_by(command, name, capsys):
+    arguments = ["--help"] if command is main else ["curves", "--help"]
+    with pytest.raises(SystemExit):
+        command(arguments)
+    assert capsys.readouterr().out.startswith(f"usage: {name} ")

@@ -184,6 +184,14 @@ def test_an_unknown_camera_names_those_that_exist(run_path):
         render(run_path, video_camera="abov").run()
 
 
+@pytest.mark.parametrize("video_path", ["/dev/null/x.mp4", "{folder}/x.mp4"])
+def test_a_film_that_cannot_be_written_is_not_played(run_path, video_path, tmp_path, monkeypatch):
+    (tmp_path / "x.mp4").mkdir()
+    monkeypatch.setattr("ksim.task.watching.record", lambda *_: pytest.fail("played"))
+    with pytest.raises(ConfigError, match=r"cannot be written, because of .* directory\. Name a"):
+        render(run_path, video_path=video_path.format(folder=tmp_path)).run()
+
+
 def test_nothing_to_draw_with_is_a_plain_error(run_path, monkeypatch):
     monkeypatch.setenv("MUJOCO_GL", "broken")
     with pytest.raises(ConfigError, match="The film could not be made"):

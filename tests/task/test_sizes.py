@@ -1,11 +1,14 @@
 """Options that are settled when the devices are known."""
 
 import math
+from dataclasses import dataclass
 
 import jax
 import pytest
 
 from ksim.config import AUTO, ConfigError, load_config
+from ksim.config.concerns import RolloutConfig
+from ksim.config.concerns.run import RunConfig
 from ksim.task import sizes
 from ksim.training import autoscale
 from ksim.training.autoscale import SizeChosen
@@ -78,6 +81,24 @@ def test_devices_are_chosen_before_anything_else_starts_jax(chosen, monkeypatch)
     with pytest.raises(ConfigError, match="measures in one process, and there are 2"):
         task.check()
     assert asked[0] == "devices"
+
+
+def test_a_class_may_leave_the_number_to_the_machine():
+    @dataclass
+    class Sized(RolloutConfig):
+        num_envs: int = 96
+        batch_size: int = 32
+
+    @dataclass
+    class Measured(Sized):
+        num_envs: int = AUTO
+
+    @dataclass
+    class MeasuredBase(RunConfig, RolloutConfig):
+        num_envs: int = AUTO
+
+    assert Measured().default_num_batches == Sized(num_envs=AUTO).default_num_batches == 3
+    assert MeasuredBase().default_num_batches == RolloutConfig().num_batches == 4
 
 
 @pytest.mark.parametrize(

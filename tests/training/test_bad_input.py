@@ -75,7 +75,21 @@ OPTIONS = {
         "fsdp_devices=2 needs partitioner=shard_map",
         "Write partitioner=shard_map, or fsdp_devices=1.",
     ),
+    "an activation that does not exist": (
+        ["activation=relo"],
+        "activation=relo: must be one of elu, gelu, leaky_relu, relu, silu, tanh.",
+        'Did you mean "relu"?',
+    ),
+    "a gru without layers": (
+        ["network=gru", "hidden_sizes=[]"],
+        "network=gru hidden_sizes=[]: a gru has at least one layer",
+    ),
     "an axis name that is taken": (["pmap_axis_name=fsdp"], "Write pmap_axis_name=device."),
+    "acting on the host by Warp": (
+        ["is_overlapped=true", "mjx_impl=warp"],
+        "is_overlapped=true acts on the host's cores, and mjx_impl=warp simulates on the devices.",
+        "Write mjx_impl=jax, or is_overlapped=false.",
+    ),
     "unknown partitioner": (
         ["partitioner=pmpa"],
         "partitioner=pmpa: must be one of auto, pmap, shard_map.",
@@ -131,6 +145,11 @@ OPTIONS = {
     "run directory": (["run_dir=/proc/run"], "The run directory /proc/run cannot be written"),
     "checkpoint": (["load_from_ckpt_path=absent"], "No intact checkpoint at absent."),
     "evaluation of nothing": (["run_mode=evaluate"], "run_mode=evaluate needs a checkpoint."),
+    "evaluation of nothing, with as many environments as pay": (
+        ["run_mode=evaluate", "num_envs=auto"],
+        "run_mode=evaluate needs a checkpoint.",
+    ),
+    "a film of nothing": (["run_mode=render"], "run_mode=render needs a checkpoint."),
 }
 
 

@@ -57,6 +57,22 @@ def test_gradients_travel_as_they_are_by_default():
     assert NUM_PARAMETERS <= averaged < 1.5 * NUM_PARAMETERS  # gradients once, and metrics
 
 
+def test_local_sgd_sends_what_is_counted():
+    program = small_task(num_devices=4, grad_sync_period=4).build()
+    found = collectives_in(compiled_program(program).update)
+    # All that is averaged; and a few words that tell whether replicas are the same, and how far
+    # they had come from their mean.
+    compared = [size for name, _, size in found if name != "all-reduce add"]
+    assert {name for name, _, _ in found} == {"all-reduce add", "all-reduce maximum"}
+    assert max(compared) <= 2
+    averaged = sum(size for name, _, size in found if name == "all-reduce add")
+    # Gradients, parameters and Adam's two moments; and metrics.
+    assert 4 * NUM_PARAMETERS <= averaged < 4.5 * NUM_PARAMETERS
+    # There are 4 updates in an iteration, of which the last synchronises: all of it once.
+    traffic = program.algorithm.traffic(program.train_state_shapes.learner)
+    assert traffic.bytes_per_update(4) == 2 * 3 / 4 * 4 * (4 * NUM_PARAMETERS) / 4
+
+
 def test_the_bytes_of_an_update_are_those_of_the_compiled_program():
     """Over a ring an all-to-all and an all-gather of n numbers each send (N - 1) / N n."""
     program = small_task(num_devices=4, grad_compression="int8").build()

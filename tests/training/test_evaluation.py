@@ -91,6 +91,16 @@ def test_it_is_deterministic_and_as_long_as_asked(program, compiled):
         assert {int(request.stream) for request in calls} == {EVALUATE}
 
 
+def test_an_evaluation_is_no_longer_than_asked(program, compiled):
+    # A rollout has 16 steps of 0.02 s, of which the very first begins. No pole falls within 5
+    # steps, whatever the policy does.
+    lengths = {0.02: 1, 0.001: 1, 0.04: 2, 0.1: 5}
+    for length_seconds, num_steps in lengths.items():
+        metrics = evaluate_untrained(program, compiled, length_seconds=length_seconds)
+        assert metrics["eval/episode/length"] == num_steps
+        assert metrics["eval/episode/return"] == num_steps
+
+
 def test_another_iteration_or_seed_draws_other_episodes_and_the_same_draws_the_same(
     program, compiled
 ):
@@ -141,8 +151,8 @@ def test_episodes_keep_the_observations_that_were_asked_for(tmp_path):
     task = small_task(num_devices=2, load_from_ckpt_path=f"{tmp_path}/run", eval_length_seconds=0.5)
     name, shape = next(iter(task.environment.observation_shapes().items()))
     episodes = task.evaluate_episodes([name])
-    # 0.5 s are 25 steps and one that begins: 2 rollouts of 16.
-    assert episodes.observations[name].shape == (32, 16, *shape)
+    # 0.5 s are 25 steps and one that begins, of 2 rollouts of 16.
+    assert episodes.observations[name].shape == (26, 16, *shape)
     assert not episodes.is_counted[0].any() and episodes.is_counted[1].all()
     assert episodes.ctrl_dt == task.environment.ctrl_dt
     # Fresh episodes: CartPole starts within 0.05 of everything's middle.

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from ksim.config.config import Config
-from ksim.config.option import option
+from ksim.config.option import ConfigError, option
+from ksim.config.value import value_text
+
+ACTIVATIONS = ("elu", "gelu", "leaky_relu", "relu", "silu", "tanh")
 
 
 @dataclass
@@ -16,7 +19,7 @@ class NetworkConfig(Config):
     hidden_sizes: tuple[int, ...] = option(
         (256, 256), help="Width of each hidden layer, of the actor and of the critic.", minimum=1
     )
-    activation: str = option("elu", help="Activation of an mlp: elu, relu, tanh, ...")
+    activation: str = option("elu", help="Activation of an mlp.", choices=ACTIVATIONS)
     matmul_precision: str = option(
         "float32",
         help="What networks multiply: float32, bfloat16 (rounded, summed in float32), or auto:"
@@ -34,3 +37,13 @@ class NetworkConfig(Config):
     is_observation_normalized: bool = option(
         True, help="Scale observations to mean 0 and deviation 1, with moments over all devices."
     )
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        if self.network == "gru" and len(set(self.hidden_sizes)) != 1:
+            raise ConfigError(
+                f"network=gru hidden_sizes={value_text(self.hidden_sizes)}: a gru has at least one"
+                " layer, and all of its layers are of one width. Write hidden_sizes=[256,256] for"
+                " two layers of 256."
+            )

@@ -53,12 +53,20 @@ class RolloutConfig(Config):
 
     @property
     def default_num_batches(self) -> int:
-        """Minibatches that the task has by default; `num_envs=auto` keeps their number."""
-        options = options_of(type(self))
-        num_envs, batch_size = options["num_envs"].default, options["batch_size"].default
-        assert isinstance(num_envs, int)
-        assert isinstance(batch_size, int)
-        return max(1, num_envs // batch_size)
+        """Minibatches that the task has by default; `num_envs=auto` keeps their number.
+
+        A class whose own default is auto has those of the nearest base that has a number.
+        """
+        for config_class in type(self).__mro__:
+            if not issubclass(config_class, RolloutConfig):
+                continue
+            options = options_of(config_class)
+            num_envs, batch_size = options["num_envs"].default, options["batch_size"].default
+            assert isinstance(num_envs, int)
+            assert isinstance(batch_size, int)
+            if not isinstance(num_envs, Automatic):
+                return max(1, num_envs // batch_size)
+        raise AssertionError("RolloutConfig itself has a number")
 
     @property
     def num_batches(self) -> int:

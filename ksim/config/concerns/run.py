@@ -72,8 +72,8 @@ class EvaluationConfig(Config):
     )
     eval_length_seconds: float = option(
         10.0,
-        help="Simulated time of an evaluation: every environment's first episode, as far as it"
-        " fits.",
+        help="Simulated time of an evaluation: every environment's first episode, for so long at"
+        " most.",
         unit="s",
         above=0,
     )
