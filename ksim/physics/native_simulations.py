@@ -8,6 +8,7 @@ from mujoco import batch as mujoco_batch
 
 from ksim.physics.engine import EpisodeStart
 from ksim.physics.model import subtree_membership
+from ksim.physics.native_centers import ShiftedCenters
 from ksim.physics.native_data import state_bits
 
 POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
@@ -44,6 +45,9 @@ class Simulations:
             # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
             self._is_in_subtree = subtree_membership(mj_model)
             self._subtree_mass = self._batch.expand("body_subtreemass")
+        self._centers = None
+        if "body_ipos" in model_fields:
+            self._centers = ShiftedCenters(self._batch, mj_model)
 
     def set_model_fields(self, fields: Mapping[str, np.ndarray]) -> None:
         """Gives every simulation its own model."""
@@ -51,6 +55,8 @@ class Simulations:
             self._model_fields[name][...] = value
         if self._is_mass_alone:
             self._subtree_mass[...] = self._model_fields["body_mass"] @ self._is_in_subtree
+        if self._centers is not None:
+            self._centers.move_boxes(self._model_fields["body_ipos"])
 
     def set_state(self, state: np.ndarray, written: Mapping[str, np.ndarray]) -> None:
         """Continues from a state, and from what was written since, in single precision."""

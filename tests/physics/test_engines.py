@@ -87,7 +87,7 @@ def assert_same_step(model, count, tolerance, engines=ENGINES):
     results = {}
     scales = {
         name: rng.uniform(0.8, 1.2, (count,))
-        for name in ("body_mass", "dof_damping", "dof_armature", "geom_friction")
+        for name in ("body_mass", "body_ipos", "dof_damping", "dof_armature", "geom_friction")
     }
     for name, make in engines.items():
         world = World(make(model), model, count)

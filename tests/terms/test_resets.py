@@ -16,6 +16,7 @@ from ksim.terms import (
     JointPositionReset,
     JointVelocityReset,
     KeyframeReset,
+    PoseReset,
 )
 
 ROLLED = [math.cos(0.2), math.sin(0.2), 0.0, 0.0]  # 0.4 rad about the x axis
@@ -105,6 +106,35 @@ def test_keyframe_sets_the_pose_and_adds_its_velocity(model):
     np.testing.assert_allclose(qvel, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10.5])
     with pytest.raises(KeyError, match=r"KeyframeReset\(keyframe=.*sit.*\).*stand"):
         KeyframeReset.create(model, "sit")
+
+
+def test_pose_of_named_joints_at_rest(model):
+    reset = PoseReset.create(model, {"*_knee": 0.4, "neck": 0.3})
+    qpos, qvel = apply(reset, start_at())
+    # The hips, which the pose does not name, go to the model's own 0; the base stays, in motion.
+    np.testing.assert_allclose(qpos[7:], [0.3, 0.0, 0.4, 0.0, 0.4])
+    np.testing.assert_array_equal(qpos[:7], start_at().qpos[:7])
+    np.testing.assert_array_equal(qvel, [0, 1, 2, 3, 4, 5, 0, 0, 0, 0, 0])
+
+
+def test_pose_leaves_other_joints_alone(model):
+    reset = PoseReset.create(model, "stand", joints=["left_hip", "left_knee"])
+    qpos, qvel = apply(reset, start_at())
+    np.testing.assert_allclose(qpos[7:], [0.0, -0.2, 0.4, 0.3, 0.4])
+    np.testing.assert_array_equal(qvel[6:], [6, 0, 0, 9, 10])
+    # The model's own pose: 0, but 0.1 of the neck, which is its `ref`.
+    own = PoseReset.create(model, None)
+    np.testing.assert_allclose(apply(own, start_at())[0][7:], [0.1, 0, 0, 0, 0])
+
+
+def test_wrong_poses(model):
+    with pytest.raises(KeyError, match=r"PoseReset.*shoulder.*left_hip"):
+        PoseReset.create(model, {"shoulder": 0.1})
+    with pytest.raises(KeyError, match=r"PoseReset\(keyframe=.*sit.*\).*stand"):
+        PoseReset.create(model, "sit")
+    message = r'"left_knee": 0.6.*limits, -1.5 to 0.5. Write default_positions={"left_knee": 0.5}'
+    with pytest.raises(ValueError, match=message):
+        PoseReset.create(model, {"*_knee": 0.6})
 
 
 def test_no_reset_undoes_another(model):

@@ -14,13 +14,16 @@ from ksim.terms import (
     BaseHeightReward,
     EnergyReward,
     FeetAirTimeReward,
+    FeetClearanceReward,
     FeetSlipReward,
     GaitPhaseReward,
     GaitPoseReward,
+    JointAccelerationReward,
     JointDeviationReward,
     JointLimitReward,
     LinearVelocityTrackingReward,
     SingleStanceReward,
+    StandStillReward,
     TorqueReward,
     UprightReward,
     VerticalVelocityReward,
@@ -136,6 +139,28 @@ def test_joint_deviation(model, make_state):
     assert reward.scale < 0.0
 
 
+def test_stand_still(model, make_state):
+    legs = ["left_hip", "left_knee"]
+    reward = StandStillReward.create(model, legs, default_positions="stand")
+    assert reward.scale < 0.0
+
+    def value(reward, commands):
+        qpos = pose(joints=(9.0, 0.1, 0.2, 9.0, 9.0))
+        return value_of(reward, make_state(qpos=qpos, commands=commands))
+
+    # |0.1 + 0.2| + |0.2 - 0.4| while told to stand
+    assert value(reward, STAND) == pytest.approx(0.5, abs=1e-5)
+    assert value(reward, WALK) == 0.0
+    # Turning on the spot is no standing, to a term that knows of it.
+    turning = StandStillReward.create(
+        model, legs, default_positions="stand", commands=("linear_velocity", "turn")
+    )
+    assert value(turning, STAND | {"turn": [0.5]}) == 0.0
+    assert value(turning, STAND | {"turn": [0.0]}) == pytest.approx(0.5, abs=1e-5)
+    with pytest.raises(ValueError, match="never told to stand"):
+        StandStillReward.create(model, commands=())
+
+
 def test_joint_limit(model, make_state):
     reward = JointLimitReward.create(model, soft_fraction=0.9)
     # Hips [-1, 1] -> [-0.9, 0.9]; knees [-1.5, 0.5], width 2 -> [-1.4, 0.4]; the neck has none.
@@ -143,6 +168,26 @@ def test_joint_limit(model, make_state):
     # 0.95 - 0.9 = 0.05; at the limit; inside; -1.4 + 1.6 = 0.2
     assert value_of(reward, state) == pytest.approx(0.25, abs=1e-5)
     assert reward.scale < 0.0
+
+
+def test_joint_acceleration(model, make_state):
+    reward = JointAccelerationReward.create(model, ["left_hip", "left_knee"])
+    assert reward.scale < 0.0
+
+    def state(left_hip, left_knee):
+        return make_state(qvel=[9.0 * left_hip] * 7 + [left_hip, left_knee, 9.0, 9.0])
+
+    # An episode may begin in motion: there is nothing to compare its first velocities with.
+    value, carry = reward(state(3.0, -2.0), reward.init(jax.random.key(0)))
+    assert value == 0.0
+    # 0.1 rad/s in 0.02 s are 5 rad/s^2, -0.06 rad/s are -3 rad/s^2: 25 + 9
+    value, carry = reward(state(3.1, -2.06), carry)
+    assert value == pytest.approx(34.0, rel=1e-4)
+    value, carry = reward(state(3.1, -2.06), carry)
+    assert value == 0.0
+    # The next episode begins with a memory of its own.
+    value, _ = reward(state(-5.0, 5.0), reward.init(jax.random.key(1)))
+    assert value == 0.0
 
 
 def test_effort(model, make_state):
@@ -212,6 +257,28 @@ def test_feet_slip(model, make_state):
     assert value_of(reward, one) == pytest.approx(0.25, abs=1e-5)
     assert value_of(reward, both) == pytest.approx(0.5, abs=1e-5)
     assert reward.scale < 0.0
+
+
+def test_feet_clearance(model, make_state):
+    reward = FeetClearanceReward.create(model, FEET, height=0.15)
+    assert reward.scale < 0.0
+
+    def value(left, right, height=1.0, speed=0.64):
+        # The robot glides sideways and falls, which does not count.
+        moving = {"qpos": pose(height=height), "qvel": [0.0, speed, -3.0] + [0.0] * 8}
+        return value_of(reward, make_state(**moving, sensordata=touches(left, right)))
+
+    # With a base at 1 m the sites of straight legs are at 1 - 0.2 - 0.4 - 0.35 = 0.05 m:
+    # |0.05 - 0.15| * 0.64^(1/2) = 0.08 for each foot that swings
+    assert value(9.0, 9.0) == 0.0
+    assert value(0.0, 9.0) == pytest.approx(0.08, abs=1e-5)
+    assert value(0.0, 0.0) == pytest.approx(0.16, abs=1e-5)
+    # at 0.15 m, as wanted; at 0.2 m: 0.05 * 0.8; a foot that does not move may be low
+    assert value(0.0, 9.0, height=1.1) == pytest.approx(0.0, abs=1e-5)
+    assert value(0.0, 9.0, height=1.15) == pytest.approx(0.04, abs=1e-5)
+    assert value(0.0, 9.0, speed=0.0) == pytest.approx(0.0, abs=1e-5)
+    with pytest.raises(ValueError, match="height must be positive"):
+        FeetClearanceReward.create(model, FEET, height=0.0)
 
 
 def test_single_stance(model, make_state):

@@ -83,7 +83,9 @@ TERMS = {
         lambda model: terms.SensorObservation.create(model, "imu_orientation"),
         (-1.0, 1.0),
     ),
+    "ActuatorGainRandomizer": (terms.ActuatorGainRandomizer.create, (0.0, 1.2)),
     "ArmatureRandomizer": (terms.ArmatureRandomizer.create, (0.0, 0.024)),
+    "CenterOfMassRandomizer": (terms.CenterOfMassRandomizer.create, (-0.4, 0.4)),
     "DampingRandomizer": (terms.DampingRandomizer.create, (0.0, 2.4)),
     "FrictionRandomizer": (terms.FrictionRandomizer.create, (0.0, 1.5)),
     "MassRandomizer": (terms.MassRandomizer.create, (0.0, 1.2 * 20.0)),
@@ -93,6 +95,7 @@ TERMS = {
     "JointPositionReset": (terms.JointPositionReset.create, (-INF, INF)),
     "JointVelocityReset": (terms.JointVelocityReset.create, (-INF, INF)),
     "KeyframeReset": (lambda model: terms.KeyframeReset.create(model, "stand"), (-INF, INF)),
+    "PoseReset": (lambda model: terms.PoseReset.create(model, {"*_knee": 0.4}), (-INF, INF)),
     "ActionRateReward": (lambda model: terms.ActionRateReward(), (0.0, INF)),
     "AliveReward": (lambda model: terms.AliveReward(), (1.0, 1.0)),
     "AngularVelocityTrackingReward": (terms.AngularVelocityTrackingReward.create, (0.0, 1.0)),
@@ -103,16 +106,22 @@ TERMS = {
         lambda model: terms.FeetAirTimeReward.create(model, FEET),
         (-0.4, 0.6),
     ),
+    "FeetClearanceReward": (
+        lambda model: terms.FeetClearanceReward.create(model, FEET, height=0.1),
+        (0.0, INF),
+    ),
     "FeetSlipReward": (lambda model: terms.FeetSlipReward.create(model, FEET), (0.0, INF)),
     "GaitPhaseReward": (lambda model: terms.GaitPhaseReward.create(model, FEET), (0.0, 1.0)),
     "GaitPoseReward": (
         lambda model: terms.GaitPoseReward.create(model, [{"left_knee": 0.6}]),
         (0.0, 1.0),
     ),
+    "JointAccelerationReward": (terms.JointAccelerationReward.create, (0.0, INF)),
     "JointDeviationReward": (terms.JointDeviationReward.create, (0.0, INF)),
     "JointLimitReward": (terms.JointLimitReward.create, (0.0, INF)),
     "LinearVelocityTrackingReward": (terms.LinearVelocityTrackingReward.create, (0.0, 1.0)),
     "SingleStanceReward": (lambda model: terms.SingleStanceReward.create(model, FEET), (0.0, 1.0)),
+    "StandStillReward": (terms.StandStillReward.create, (0.0, INF)),
     "TorqueReward": (terms.TorqueReward.create, (0.0, INF)),
     "UprightReward": (terms.UprightReward.create, (0.0, 1.0)),
     "VerticalVelocityReward": (terms.VerticalVelocityReward.create, (0.0, INF)),
@@ -125,7 +134,7 @@ TERMS = {
 }
 MODEL_FIELDS = (
     "geom_friction", "pair_friction", "body_mass", "body_inertia", "body_subtreemass",
-    "dof_armature", "dof_damping",
+    "dof_armature", "dof_damping", "actuator_gainprm", "actuator_biasprm", "body_ipos",
 )  # fmt: skip
 
 # How the terms of a family are called with what an environment has at hand.

@@ -4,6 +4,7 @@ from ksim.terms.resets.base import Reset
 from ksim.terms.resets.base_pose import BaseVelocityReset, HeadingReset, HeightReset
 from ksim.terms.resets.joints import JointPositionReset, JointVelocityReset
 from ksim.terms.resets.keyframe import KeyframeReset
+from ksim.terms.resets.pose import PoseReset
 
 __all__ = [
     "BaseVelocityReset",
@@ -12,5 +13,6 @@ __all__ = [
     "JointPositionReset",
     "JointVelocityReset",
     "KeyframeReset",
+    "PoseReset",
     "Reset",
 ]

@@ -4,10 +4,11 @@ from ksim.terms.rewards.alive import AliveReward
 from ksim.terms.rewards.base import Reward
 from ksim.terms.rewards.base_motion import AngularVelocityXYReward, VerticalVelocityReward
 from ksim.terms.rewards.effort import ActionRateReward, EnergyReward, TorqueReward
-from ksim.terms.rewards.feet import FeetAirTimeReward, FeetSlipReward
+from ksim.terms.rewards.feet import FeetAirTimeReward, FeetClearanceReward, FeetSlipReward
 from ksim.terms.rewards.gait import GaitPhaseReward, SingleStanceReward
 from ksim.terms.rewards.gait_pose import GaitPoseReward
-from ksim.terms.rewards.joints import JointDeviationReward, JointLimitReward
+from ksim.terms.rewards.joint_acceleration import JointAccelerationReward
+from ksim.terms.rewards.joints import JointDeviationReward, JointLimitReward, StandStillReward
 from ksim.terms.rewards.posture import BaseHeightReward, UprightReward
 from ksim.terms.rewards.tracking import (
     AngularVelocityTrackingReward,
@@ -22,14 +23,17 @@ __all__ = [
     "BaseHeightReward",
     "EnergyReward",
     "FeetAirTimeReward",
+    "FeetClearanceReward",
     "FeetSlipReward",
     "GaitPhaseReward",
     "GaitPoseReward",
+    "JointAccelerationReward",
     "JointDeviationReward",
     "JointLimitReward",
     "LinearVelocityTrackingReward",
     "Reward",
     "SingleStanceReward",
+    "StandStillReward",
     "TorqueReward",
     "UprightReward",
     "VerticalVelocityReward",

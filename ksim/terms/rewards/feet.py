@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import PhysicsModel
@@ -146,3 +147,62 @@ class FeetSlipReward(Reward):
         squared_speeds = jnp.sum(self.feet.velocities(state.physics)[:, :2] ** 2, axis=1)
         is_in_contact = self.feet.is_in_contact(state.physics)
         return jnp.sum(jnp.where(is_in_contact, squared_speeds, 0.0)), carry
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FeetClearanceReward(Reward):
+    """Measures how far swinging feet are from a height; a penalty by its default scale of -2.
+
+    r = sum over feet not in contact of |z - height| |v_xy|^(1/2), with z the height of the foot's
+    site above the world's origin and v its velocity: a foot should be high where it is fast, and
+    may be low where it lifts off and lands.
+
+    Attributes:
+      feet: the feet.
+      height: the wanted height of the feet's sites in swing, above the world's origin, m, > 0.
+
+    Reference:
+      Zakka et al. 2025, arXiv:2502.08844 (MuJoCo Playground), there over all feet.
+    """
+
+    feet: Feet
+    height: float
+    scale: float = -2.0
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        height: float,
+        min_contact_force: float = 1.0,
+        scale: float = -2.0,
+    ) -> "FeetClearanceReward":
+        """Finds the feet.
+
+        Args:
+          model: the model.
+          feet: names of sites with touch sensors.
+          height: the wanted height of the sites in swing, m, > 0; that of a site whose foot stands
+            is part of it.
+          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if there is no such site.
+          ValueError: if a site has no touch sensor, or a number is not positive.
+        """
+        found = Feet.create(model, feet, cls.__name__, min_contact_force)
+        return cls(feet=found, height=height, scale=scale)
+
+    def __post_init__(self) -> None:
+        check_positive(self, "height", 0.1)
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the sum, m^(3/2)/s^(1/2), >= 0."""
+        heights = state.physics.site_xpos[np.array(self.feet.site_ids), 2]
+        speeds = jnp.linalg.norm(self.feet.velocities(state.physics)[:, :2], axis=1)
+        errors = jnp.abs(heights - self.height) * jnp.sqrt(speeds)
+        is_swinging = ~self.feet.is_in_contact(state.physics)
+        return jnp.sum(jnp.where(is_swinging, errors, 0.0)), carry

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from ksim.physics import JointSelection, PhysicsModel
 from ksim.terms.checks import check_fraction
 from ksim.terms.joint_values import Pose, resolve_pose
-from ksim.terms.lookup import Names
+from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
 
@@ -59,6 +59,73 @@ class JointDeviationReward(Reward):
         positions = self.joints.positions(state.physics.qpos)
         default_positions = jnp.asarray(self.default_positions, positions.dtype)
         return jnp.sum(jnp.abs(positions - default_positions)), carry
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StandStillReward(Reward):
+    """Measures how far joints are from a pose to stand in; a penalty by its default scale of -1.
+
+    r = sum |q - q_default| while no command is above 0.1, else 0
+
+    Attributes:
+      joints: the joints.
+      default_positions: the pose, rad (m for a slide).
+      commands: names of commands; without one above 0.1 the robot is told to stand.
+
+    Reference:
+      Rudin et al. 2022, arXiv:2109.11978; the term is in the code that came with it.
+    """
+
+    joints: JointSelection
+    default_positions: tuple[float, ...]
+    commands: tuple[str, ...] = ("linear_velocity",)
+    scale: float = -1.0
+
+    @classmethod
+    def create(
+        cls,
+        model: PhysicsModel,
+        joints: Names | None = None,
+        *,
+        default_positions: Pose = None,
+        commands: Names = ("linear_velocity",),
+        scale: float = -1.0,
+    ) -> "StandStillReward":
+        """Finds the joints.
+
+        Args:
+          model: the model.
+          joints: names of joints; `None` selects all hinges and slides.
+          default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
+            or `None` for the model's own.
+          commands: names of commands, at least one; all must be below 0.1 for the pose to matter.
+          scale: weight of this term.
+
+        Raises:
+          KeyError: if a joint or the keyframe does not exist.
+          ValueError: if no command is named.
+        """
+        selection = model.joints.select(joints, cls.__name__)
+        positions = resolve_pose(model, selection, default_positions, cls.__name__)
+        return cls(
+            joints=selection, default_positions=positions, commands=tuple(commands), scale=scale
+        )
+
+    def __post_init__(self) -> None:
+        if not self.commands:
+            raise ValueError(
+                f"{type(self).__name__}(commands=()): without a command the robot is never told to"
+                ' stand. Write commands=("linear_velocity",), or JointDeviationReward for a pose'
+                " that always matters."
+            )
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the sum, rad (m), >= 0."""
+        positions = self.joints.positions(state.physics.qpos)
+        default_positions = jnp.asarray(self.default_positions, positions.dtype)
+        deviation = jnp.sum(jnp.abs(positions - default_positions))
+        is_moving = is_told_to_move(state, self.commands, type(self).__name__)
+        return jnp.where(is_moving, 0.0, deviation), carry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
