@@ -16,6 +16,7 @@ from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.model import PhysicsModel
+from ksim.physics.native_defaults import DefaultData
 
 with contextlib.redirect_stdout(io.StringIO()):
     # MJX prints a line for each optional package (warp) that is not installed.
@@ -44,7 +45,9 @@ class MjxEngine(PhysicsEngine):
         # Host arrays: a program that closes over them may run on any device.
         self._model = _to_numpy(mjx.put_model(model.mj_model, **_placement()))
         self._initial_data = _default_data(model.mj_model)
-        self._is_acceleration_sensor = _acceleration_sensor_mask(model.mj_model)
+        masks = DefaultData(model.mj_model).is_of_last_substep
+        fields = vars(self._initial_data)
+        self._is_of_last_substep = {name: masks[name] for name in masks if name in fields}
 
     @property
     def description(self) -> str:
@@ -109,17 +112,17 @@ class MjxEngine(PhysicsEngine):
         def unless_start(value: Array) -> Array:
             return jnp.where(is_start, jnp.zeros_like(value), value)
 
-        is_stale = is_start & self._is_acceleration_sensor
+        cleared = {
+            name: jnp.where(is_start & mask, 0.0, getattr(data, name))
+            for name, mask in self._is_of_last_substep.items()
+        }
         return data.replace(
+            **cleared,
             time=unless_start(data.time),
             qpos=jnp.where(is_start, start.qpos, data.qpos),
             qvel=jnp.where(is_start, start.qvel, data.qvel),
             act=unless_start(data.act),
-            qacc=unless_start(data.qacc),
             qacc_warmstart=unless_start(data.qacc_warmstart),
-            actuator_force=unless_start(data.actuator_force),
-            qfrc_actuator=unless_start(data.qfrc_actuator),
-            sensordata=jnp.where(is_stale, 0.0, data.sensordata),
         )
 
 
@@ -179,17 +182,6 @@ def _default_data(mj_model: mujoco.MjModel) -> Any:
 def _placement() -> dict[str, Any]:
     """Returns the implementation and the device, which MJX would choose with a line in the log."""
     return {"impl": "jax", "device": jax.local_devices()[0]}
-
-
-def _acceleration_sensor_mask(mj_model: mujoco.MjModel) -> np.ndarray:
-    """Returns `[nsensordata]` which values are computed in the acceleration stage."""
-    mask = np.zeros(mj_model.nsensordata, dtype=bool)
-    for sensor_id in range(mj_model.nsensor):
-        stage = mujoco.mjtStage(mj_model.sensor_needstage[sensor_id])
-        if stage == mujoco.mjtStage.mjSTAGE_ACC:
-            start = mj_model.sensor_adr[sensor_id]
-            mask[start : start + mj_model.sensor_dim[sensor_id]] = True
-    return mask
 
 
 def _to_numpy(tree: Any) -> Any:

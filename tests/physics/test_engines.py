@@ -13,6 +13,7 @@ import pytest
 
 import ksim
 from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, WarpEngine, WarpFunctions
+from ksim.physics.data import NamedFields
 from ksim.physics.native_defaults import DefaultData
 from ksim.physics.native_stepper import NativeStepper
 from tests.physics.stepwise_mjx import StepwiseJax
@@ -45,6 +46,10 @@ def _mjx_broadcasts():
 
 def stack(tree, count):
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *np.shape(x))), tree)
+
+
+def has_field(data, name):
+    return name in (data.fields if isinstance(data, NamedFields) else vars(data))
 
 
 class World:
@@ -173,6 +178,23 @@ class TestEveryEngine:
         assert np.all(np.any(np.abs(data.qpos[~is_reset] - qpos[~is_reset]) > 1e-4, axis=1))
         assert not np.any(data.actuator_force[is_reset])
         assert np.any(data.actuator_force[~is_reset])
+
+    def test_nothing_of_the_last_episode_is_left_where_one_starts(self, make_world):
+        """Not even of one that diverged: what tells of the last substep is zero."""
+        world = make_world()
+        qpos, qvel, ctrl = random_state(world.model, world.count)
+        world.step(0.0, True, qpos, qvel)
+        world.step(ctrl)
+        masks = DefaultData(world.model.mj_model).is_of_last_substep
+        masks = {name: mask for name, mask in masks.items() if has_field(world.data, name)}
+        assert {"qacc", "qacc_smooth", "qfrc_smooth", "qfrc_constraint"} <= set(masks)
+        assert np.any(np.asarray(world.data.qfrc_smooth))
+        world.data = world.data.replace(qvel=jnp.full_like(world.data.qvel, 3e38))
+        assert not np.all(np.isfinite(world.step(ctrl).qvel))
+        data = world.step(ctrl, True, qpos, qvel)
+        for name, mask in masks.items():
+            values = np.asarray(getattr(data, name))[:, mask]
+            np.testing.assert_array_equal(values, 0.0, err_msg=name)
 
     def test_together_or_one_by_one(self, make_world):
         world = make_world()
