@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -61,8 +62,10 @@ class MujocoEnvironment(Environment):
     starts an episode), then rewards and terminations are judged by the commands that the policy
     saw, commands move on, and observations are taken.
 
-    A simulation that diverges (a state that is not finite) ends its episode as a failure with
-    reward 0, counted as `termination/diverged`; other environments do not notice.
+    A simulation that diverges (a position or a velocity beyond `mujoco.mjMAXVAL`, 1e10, or not a
+    number) ends its episode as a failure with reward 0, counted as `termination/diverged`; other
+    environments do not notice. Rewards may be absurd in the steps before: `BadVelocityTermination`
+    ends such episodes early.
     """
 
     def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
@@ -174,7 +177,7 @@ class MujocoEnvironment(Environment):
         observations, carries = self._evaluate("observations", after, carries, keys)
         timestep = dataclasses.replace(
             timestep,
-            observations=_where(_is_finite(physics), observations, _zeros_like(observations)),
+            observations=_where(_has_diverged(physics), _zeros_like(observations), observations),
         )
         return dataclasses.replace(state, carries=carries, commands=commands), timestep
 
@@ -182,14 +185,14 @@ class MujocoEnvironment(Environment):
         self, after: StepState, carries: Carries, is_reset: Bool[Array, ""]
     ) -> tuple[Timestep, Carries]:
         """Evaluates rewards and terminations of a step, which do not count where it is a reset."""
-        is_finite = _is_finite(after.physics)
+        has_diverged = _has_diverged(after.physics)
         values, carries = self._evaluate("rewards", after, carries)
         rewards = {
-            name: jnp.where(is_finite & ~is_reset, self.terms.rewards[name].scale * value, 0.0)
+            name: jnp.where(has_diverged | is_reset, 0.0, self.terms.rewards[name].scale * value)
             for name, value in values.items()
         }
         flags, carries = self._evaluate("terminations", after, carries)
-        flags = {name: flag & ~is_reset for name, flag in {**flags, DIVERGED: ~is_finite}.items()}
+        flags = {name: flag & ~is_reset for name, flag in {**flags, DIVERGED: has_diverged}.items()}
         time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
         timestep = Timestep(
             observations={},
@@ -324,8 +327,11 @@ def _any(flags: Any) -> Bool[Array, ""]:
     return result
 
 
-def _is_finite(physics: PhysicsData) -> Bool[Array, ""]:
-    return jnp.all(jnp.isfinite(physics.qpos)) & jnp.all(jnp.isfinite(physics.qvel))
+def _has_diverged(physics: PhysicsData) -> Bool[Array, ""]:
+    """Returns whether MuJoCo itself would give up: then an episode ends, with any engine."""
+    state = jnp.concatenate([physics.qpos, physics.qvel])
+    # A comparison with a NaN is false.
+    return ~jnp.all(jnp.abs(state) <= mujoco.mjMAXVAL)
 
 
 def _default_start(model: PhysicsModel) -> tuple[np.ndarray, np.ndarray]:
