@@ -17,6 +17,7 @@ from ksim.envs.term_keys import TermKeys
 from ksim.envs.term_values import checked
 from ksim.physics import (
     EpisodeStart,
+    FieldsRead,
     ModelFields,
     PhysicsData,
     PhysicsEngine,
@@ -90,7 +91,7 @@ class MujocoEnvironment(Environment):
         Raises:
           TypeError: if a term returns something that its family does not.
         """
-        fields: set[str] = set()
+        fields = FieldsRead()
 
         def call_every_term(key: Key0) -> _Shapes:
             keys = TermKeys.split(key, self.terms.families())
@@ -108,7 +109,8 @@ class MujocoEnvironment(Environment):
             self._fresh_episode(keys, jnp.float32(0), state)
             return _Shapes(carries, commands, observations)
 
-        return fields, jax.eval_shape(call_every_term, jax.random.key(0))
+        shapes = jax.eval_shape(call_every_term, jax.random.key(0))
+        return fields.names, shapes
 
     @property
     def action_space(self) -> ContinuousActions:
