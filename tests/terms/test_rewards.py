@@ -88,6 +88,19 @@ def test_tracking_needs_its_command(model, make_state):
         value_of(reward, make_state(commands=WALK))
 
 
+@pytest.mark.parametrize(
+    ("term", "command", "message"),
+    [
+        (LinearVelocityTrackingReward, [0.5], r"has the shape \[1\], needed is \[2\]"),
+        (AngularVelocityTrackingReward, [0.5, 0.0], r"has the shape \[2\], needed is \[1\]"),
+    ],
+)
+def test_tracking_needs_a_command_of_its_size(term, command, message, model, make_state):
+    reward = term.create(model, command="turn")
+    with pytest.raises(ValueError, match=rf'{term.__name__}\(command="turn"\).*{message}'):
+        value_of(reward, make_state(commands={"turn": command}))
+
+
 def test_alive(make_state):
     assert value_of(AliveReward(), make_state()) == 1.0
 
