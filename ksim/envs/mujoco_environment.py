@@ -128,16 +128,16 @@ class MujocoEnvironment(Environment):
         return self._state(nothing.carries, nothing.commands)
 
     def reset(self, key: Key0) -> tuple[MujocoState, dict[str, Array]]:
-        """See `Environment.reset`."""
+        """See `Environment.reset`; at the curriculum's highest level, 1."""
         state = self.initial_state()
         state, timestep = self.step_or_reset(
-            state, state.action, key, jnp.bool_(True), jnp.float32(0)
+            state, state.action, key, jnp.bool_(True), jnp.float32(1)
         )
         return state, timestep.observations
 
     def step(self, state: MujocoState, action: Array, key: Key0) -> tuple[MujocoState, Timestep]:
-        """See `Environment.step`."""
-        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0))
+        """See `Environment.step`; at the curriculum's highest level, 1."""
+        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1))
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """See `Environment.observation_shapes`."""

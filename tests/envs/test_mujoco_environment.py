@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import ksim
+from ksim.envs import AutoResetWrapper
 from ksim.physics import NativeEngine
 
 POLE = """
@@ -52,3 +53,30 @@ def test_an_episode_begins_in_a_keyframe(keyframe, qpos, qvel):
     state, _ = jax.jit(jax.vmap(make(resets=resets).reset))(jax.random.key(0)[None])
     np.testing.assert_allclose(state.physics.qpos, [[qpos]], rtol=1e-6)
     np.testing.assert_allclose(state.physics.qvel, [[qvel]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrap", [lambda environment: environment, AutoResetWrapper])
+def test_a_loop_of_ones_own_is_at_the_highest_level(wrap):
+    """As a task without a curriculum: commands that grow with the level are given."""
+
+    def commands(model):
+        return {
+            "turn": ksim.AngularVelocityCommand.create(
+                model, yaw_range=(1.0, 1.0), zero_probability=0.0, is_scaled_by_level=True
+            )
+        }
+
+    environment = wrap(
+        make(
+            commands=commands,
+            observations=lambda model: {"command": ksim.CommandObservation("turn")},
+            terminations=lambda model: {"time_out": ksim.TimeOutTermination(0.02)},
+        )
+    )
+    state, observations = jax.jit(jax.vmap(environment.reset))(jax.random.key(0)[None])
+    np.testing.assert_array_equal(observations["command"], [[1.0]])
+    step = jax.jit(jax.vmap(environment.step))
+    for seed in range(3):  # with the wrapper, the second starts the next episode
+        keys = jax.random.key(seed)[None]
+        state, timestep = step(state, np.zeros((1, 1), np.float32), keys)
+        np.testing.assert_array_equal(timestep.observations["command"], [[1.0]])
