@@ -1,5 +1,6 @@
 """Rewards: hand-computed values."""
 
+import inspect
 import math
 
 import jax
@@ -295,3 +296,18 @@ def test_scale_is_an_argument_of_every_constructor(model):
     assert UprightReward.create(model, scale=3.0).scale == 3.0
     assert FeetSlipReward.create(model, FEET, scale=-3.0).scale == -3.0
     assert ActionRateReward(scale=-3.0).scale == -3.0
+
+
+@pytest.mark.parametrize(
+    ("term", "subject"),
+    [
+        (FeetAirTimeReward, FEET),
+        (SingleStanceReward, FEET),
+        (GaitPhaseReward, FEET),
+        (GaitPoseReward, [{"left_knee": 0.6}]),
+    ],
+)
+def test_a_single_command_comes_in_a_tuple(term, subject, model):
+    create = inspect.unwrap(term.create.__func__)  # without the type checker of the tests
+    with pytest.raises(TypeError, match=rf'{term.__name__}\(.*Write \("linear_velocity",\)'):
+        create(term, model, subject, commands="linear_velocity")

@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import PhysicsModel
+from ksim.physics import PhysicsModel, check_names
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.feet import Feet
 from ksim.terms.gait_clock import leg_phases
@@ -52,7 +52,7 @@ class SingleStanceReward(Reward):
           ValueError: if a site has no touch sensor, or the force is not positive.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
-        return cls(feet=found, commands=tuple(commands), scale=scale)
+        return cls(feet=found, commands=check_names(commands, "command", cls.__name__), scale=scale)
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns 1 or 0."""
@@ -116,7 +116,7 @@ class GaitPhaseReward(Reward):
             feet=Feet.create(model, feet, cls.__name__, min_contact_force),
             period=period,
             stance_fraction=stance_fraction,
-            commands=tuple(commands),
+            commands=check_names(commands, "command", cls.__name__),
             scale=scale,
         )
 

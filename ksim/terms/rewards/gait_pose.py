@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import JointSelection, PhysicsModel
+from ksim.physics import JointSelection, PhysicsModel, check_names
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.gait_clock import leg_phases
 from ksim.terms.joint_values import Pose, resolve_pose
@@ -89,7 +89,7 @@ class GaitPoseReward(Reward):
             period=period,
             stance_fraction=stance_fraction,
             sigma=sigma,
-            commands=tuple(commands),
+            commands=check_names(commands, "command", cls.__name__),
             scale=scale,
         )
 
