@@ -337,7 +337,7 @@ def _has_diverged(physics: PhysicsData) -> Bool[Array, ""]:
 
 
 def _default_start(model: PhysicsModel) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the model's own `qpos` and `qvel`: its first keyframe if it has one, else `qpos0`."""
+    """Returns `qpos` and `qvel` of the first keyframe, or without one `qpos0` and zeros."""
     mj_model = model.mj_model
     if mj_model.nkey:
         qpos, qvel = mj_model.key_qpos[0], mj_model.key_qvel[0]

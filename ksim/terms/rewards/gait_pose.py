@@ -62,7 +62,7 @@ class GaitPoseReward(Reward):
           swing_offsets: for each leg, in the order of the feet in `GaitPhaseReward`, how far its
             joints are from the default pose in the middle of its swing, rad, by joint name.
           default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
-            or `None` for the model's own.
+            or `None` for `qpos0`.
           period: duration of one stride, s, > 0.
           stance_fraction: part of a stride that a leg is on the ground, in [0, 1).
           sigma: deviation at which the reward has fallen to 1 / e, rad, > 0.
