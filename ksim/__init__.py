@@ -315,11 +315,7 @@ __all__ = [
 ]
 
 _MODULES_OF_OTHERS = {
-    "ksim.config": (
-        "Config",
-        "ConfigError",
-        "option",
-    ),
+    "ksim.config": ("Config", "ConfigError", "option"),
     "ksim.envs": (
         "ActionSpace",
         "CartPole",
@@ -370,12 +366,7 @@ _MODULES_OF_OTHERS = {
         "asset_path",
         "load_mjcf",
     ),
-    "ksim.rl": (
-        "EnvState",
-        "Policy",
-        "Trajectory",
-        "clip_by_global_norm",
-    ),
+    "ksim.rl": ("EnvState", "Policy", "Trajectory", "clip_by_global_norm"),
     "ksim.task": (
         "DistributedPPOConfig",
         "DistributedPPOTask",

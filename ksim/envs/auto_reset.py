@@ -72,8 +72,11 @@ class AutoResetWrapper(Environment):
     def step(
         self, state: AutoResetState, action: Array, key: Key[Array, ""]
     ) -> tuple[AutoResetState, Timestep]:
-        """Advances by one step, or starts an episode if the last step ended one."""
-        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0))
+        """Advances by one step, or starts an episode if the last step ended one.
+
+        At the curriculum's highest level, 1; another is given to `step_or_reset`.
+        """
+        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1))
 
     def initial_state(self) -> AutoResetState:
         """See `Environment.initial_state`."""

@@ -80,7 +80,7 @@ class Environment(ABC):
 
     @abstractmethod
     def reset(self, key: Key[Array, ""]) -> tuple[State, dict[str, Array]]:
-        """Starts an episode.
+        """Starts an episode, at the highest level of a curriculum, 1, if levels matter.
 
         Returns:
           The state, and the first observations by name.
@@ -88,7 +88,7 @@ class Environment(ABC):
 
     @abstractmethod
     def step(self, state: State, action: Array, key: Key[Array, ""]) -> tuple[State, Timestep]:
-        """Advances by one step.
+        """Advances by one step, at the highest level of a curriculum, 1, if levels matter.
 
         Args:
           state: of this environment.

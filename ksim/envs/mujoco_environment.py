@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
@@ -16,6 +17,7 @@ from ksim.envs.term_keys import TermKeys
 from ksim.envs.term_values import checked
 from ksim.physics import (
     EpisodeStart,
+    FieldsRead,
     ModelFields,
     PhysicsData,
     PhysicsEngine,
@@ -61,8 +63,10 @@ class MujocoEnvironment(Environment):
     starts an episode), then rewards and terminations are judged by the commands that the policy
     saw, commands move on, and observations are taken.
 
-    A simulation that diverges (a state that is not finite) ends its episode as a failure with
-    reward 0, counted as `termination/diverged`; other environments do not notice.
+    A simulation that diverges (a position or a velocity beyond `mujoco.mjMAXVAL`, 1e10, or not a
+    number) ends its episode as a failure with reward 0, counted as `termination/diverged`; other
+    environments do not notice. Rewards may be absurd in the steps before: `BadVelocityTermination`
+    ends such episodes early.
     """
 
     def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
@@ -87,7 +91,7 @@ class MujocoEnvironment(Environment):
         Raises:
           TypeError: if a term returns something that its family does not.
         """
-        fields: set[str] = set()
+        fields = FieldsRead()
 
         def call_every_term(key: Key0) -> _Shapes:
             keys = TermKeys.split(key, self.terms.families())
@@ -105,7 +109,8 @@ class MujocoEnvironment(Environment):
             self._fresh_episode(keys, jnp.float32(0), state)
             return _Shapes(carries, commands, observations)
 
-        return fields, jax.eval_shape(call_every_term, jax.random.key(0))
+        shapes = jax.eval_shape(call_every_term, jax.random.key(0))
+        return fields.names, shapes
 
     @property
     def action_space(self) -> ContinuousActions:
@@ -123,16 +128,16 @@ class MujocoEnvironment(Environment):
         return self._state(nothing.carries, nothing.commands)
 
     def reset(self, key: Key0) -> tuple[MujocoState, dict[str, Array]]:
-        """See `Environment.reset`."""
+        """See `Environment.reset`; at the curriculum's highest level, 1."""
         state = self.initial_state()
         state, timestep = self.step_or_reset(
-            state, state.action, key, jnp.bool_(True), jnp.float32(0)
+            state, state.action, key, jnp.bool_(True), jnp.float32(1)
         )
         return state, timestep.observations
 
     def step(self, state: MujocoState, action: Array, key: Key0) -> tuple[MujocoState, Timestep]:
-        """See `Environment.step`."""
-        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0))
+        """See `Environment.step`; at the curriculum's highest level, 1."""
+        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1))
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """See `Environment.observation_shapes`."""
@@ -174,7 +179,7 @@ class MujocoEnvironment(Environment):
         observations, carries = self._evaluate("observations", after, carries, keys)
         timestep = dataclasses.replace(
             timestep,
-            observations=_where(_is_finite(physics), observations, _zeros_like(observations)),
+            observations=_where(_has_diverged(physics), _zeros_like(observations), observations),
         )
         return dataclasses.replace(state, carries=carries, commands=commands), timestep
 
@@ -182,14 +187,14 @@ class MujocoEnvironment(Environment):
         self, after: StepState, carries: Carries, is_reset: Bool[Array, ""]
     ) -> tuple[Timestep, Carries]:
         """Evaluates rewards and terminations of a step, which do not count where it is a reset."""
-        is_finite = _is_finite(after.physics)
+        has_diverged = _has_diverged(after.physics)
         values, carries = self._evaluate("rewards", after, carries)
         rewards = {
-            name: jnp.where(is_finite & ~is_reset, self.terms.rewards[name].scale * value, 0.0)
+            name: jnp.where(has_diverged | is_reset, 0.0, self.terms.rewards[name].scale * value)
             for name, value in values.items()
         }
         flags, carries = self._evaluate("terminations", after, carries)
-        flags = {name: flag & ~is_reset for name, flag in {**flags, DIVERGED: ~is_finite}.items()}
+        flags = {name: flag & ~is_reset for name, flag in {**flags, DIVERGED: has_diverged}.items()}
         time_outs = {name for name, term in self.terms.terminations.items() if term.is_time_out}
         timestep = Timestep(
             observations={},
@@ -324,12 +329,15 @@ def _any(flags: Any) -> Bool[Array, ""]:
     return result
 
 
-def _is_finite(physics: PhysicsData) -> Bool[Array, ""]:
-    return jnp.all(jnp.isfinite(physics.qpos)) & jnp.all(jnp.isfinite(physics.qvel))
+def _has_diverged(physics: PhysicsData) -> Bool[Array, ""]:
+    """Returns whether MuJoCo itself would give up: then an episode ends, with any engine."""
+    state = jnp.concatenate([physics.qpos, physics.qvel])
+    # A comparison with a NaN is false.
+    return ~jnp.all(jnp.abs(state) <= mujoco.mjMAXVAL)
 
 
 def _default_start(model: PhysicsModel) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the model's own `qpos` and `qvel`: its first keyframe if it has one, else `qpos0`."""
+    """Returns `qpos` and `qvel` of the first keyframe, or without one `qpos0` and zeros."""
     mj_model = model.mj_model
     if mj_model.nkey:
         qpos, qvel = mj_model.key_qpos[0], mj_model.key_qvel[0]

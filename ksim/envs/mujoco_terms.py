@@ -18,7 +18,7 @@ from ksim.terms import (
 )
 
 DIVERGED = "diverged"
-"""The name by which simulations that are not finite any more are counted."""
+"""The name by which simulations that have diverged are counted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,8 @@ def check_terms(terms: MujocoTerms, num_controls: int) -> None:
         raise ValueError("get_actuators() gave no actuators: a policy would have no action.")
     if DIVERGED in terms.terminations:
         raise ValueError(
-            f'A termination cannot be called "{DIVERGED}": simulations that are not finite any'
-            f' more are counted by this name. Write "{DIVERGED}_pose", for instance.'
+            f'A termination cannot be called "{DIVERGED}": simulations that have'
+            f' diverged are counted by this name. Write "{DIVERGED}_pose", for instance.'
         )
     driven_by: dict[int, str] = {}
     for name, term in terms.actuators.items():

@@ -1,6 +1,7 @@
 """The agent of `train_ppo`: what has been learned, and how to act by it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,11 +71,17 @@ class PPO:
           TypeError: if an argument is of another kind.
           ValueError: if it is not said what the agent sees and does, or `env` contradicts it.
         """
+        key = _typed(rng)
         if env is None:
             if obs_shape is None or n_actions is None:
                 raise ValueError(
                     "PPO.init needs the shapes: write PPO.init(key, obs_shape=(4,), n_actions=2,"
                     " config=...), or PPO.init(key, env=env, config=...)."
+                )
+            if not isinstance(obs_shape, tuple | list):
+                raise TypeError(
+                    f"obs_shape must be the shape of an array, found {obs_shape!r:.80}."
+                    " Write obs_shape=(4,), for instance."
                 )
             env = BlankEnvironment(obs_shape, DiscreteActions(n_actions))
         environment = joined_environment(env, obs_shape, n_actions)
@@ -94,7 +101,7 @@ class PPO:
                 normalizer=RunningMoments.create(shapes) if program.has_normalizer else None,
             )
 
-        return jax.jit(create)(_typed(rng))
+        return jax.jit(create)(key)
 
     @staticmethod
     def act(
@@ -126,8 +133,14 @@ class PPO:
         return policy.act({JOINED: jnp.asarray(observations)}, carry, key).action
 
 
-def _typed(rng: Array) -> Array:
-    """Returns a typed key, also of the words that `jax.random.PRNGKey` returns."""
+def _typed(rng: Any) -> Array:
+    """Returns a typed key, also of the words that `jax.random.PRNGKey` returns.
+
+    Raises:
+      TypeError: if it is neither.
+    """
+    if not hasattr(rng, "dtype"):
+        raise TypeError(f"rng must be a key, found {rng!r:.80}. Write jax.random.key(0).")
     if jax.dtypes.issubdtype(rng.dtype, jax.dtypes.prng_key):
         return rng
     return jax.random.wrap_key_data(rng)

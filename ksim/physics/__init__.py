@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ksim.physics.data import NamedFields, PhysicsData, ReadRecorder
+from ksim.physics.data import FieldsRead, NamedFields, PhysicsData, ReadRecorder
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.floating_base import FreeJoint
 from ksim.physics.joints import JointIndex, JointSelection
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EpisodeStart",
+    "FieldsRead",
     "FreeJoint",
     "JointIndex",
     "JointSelection",

@@ -71,14 +71,28 @@ class NamedFields(PhysicsData):
         return dataclasses.replace(self, fields={**self.fields, **fields})
 
 
+class FieldsRead:
+    """Names of fields that were read, by anybody who holds this object.
+
+    Attributes:
+      names: the names.
+    """
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+
+@jax.tree_util.register_pytree_node_class
 class ReadRecorder(PhysicsData):
     """Stands in for a simulation's data, and remembers which fields are read.
+
+    It is a pytree, as the data is, and what is made of it records in the same place.
 
     Attributes:
       fields_read: the names that were read.
     """
 
-    def __init__(self, data: PhysicsData, fields_read: set[str]) -> None:
+    def __init__(self, data: PhysicsData, fields_read: FieldsRead) -> None:
         """Begins to add to `fields_read` what is read of `data`."""
         self._data = data
         self.fields_read = fields_read
@@ -86,5 +100,20 @@ class ReadRecorder(PhysicsData):
     def __getattr__(self, name: str) -> Any:
         """Returns a field of the data."""
         value = getattr(self._data, name)
-        self.fields_read.add(name)
+        self.fields_read.names.add(name)
         return value
+
+    def replace(self, **fields: Any) -> "ReadRecorder":
+        """See `PhysicsData.replace`."""
+        return ReadRecorder(self._data.replace(**fields), self.fields_read)  # type: ignore[abstract]
+
+    def tree_flatten(self) -> tuple[tuple[PhysicsData], FieldsRead]:
+        """Returns the data, and beside it the record, of which there is one."""
+        return (self._data,), self.fields_read
+
+    @classmethod
+    def tree_unflatten(
+        cls, fields_read: FieldsRead, children: tuple[PhysicsData]
+    ) -> "ReadRecorder":
+        """Returns a recorder of other data."""
+        return cls(children[0], fields_read)  # type: ignore[abstract]

@@ -15,24 +15,17 @@ from jaxtyping import Array, Bool, Float
 from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.mjx_support import check_supported
 from ksim.physics.model import PhysicsModel
+from ksim.physics.native_defaults import DefaultData
 
 with contextlib.redirect_stdout(io.StringIO()):
     # MJX prints a line for each optional package (warp) that is not installed.
     from mujoco import mjx
 
-_LEFT_OUT = {
-    "actuator_armature": "the armature of actuators",
-    "actuator_damping": "the damping of actuators",
-    "actuator_dampingpoly": "the damping of actuators",
-    "actuator_delay": "the delay of actuators",
-    "sensor_delay": "the delay of sensors",
-    "sensor_interval": "the interval of sensors",
-    "geom_adhesion": "adhesion",
-    "pair_adhesion": "adhesion",
-    "geom_surfacevel": "the velocity of surfaces",
-}
-"""Model fields that native MuJoCo reads and MJX does not, and what a user calls them."""
+LEAST_SLIDING_FRICTION = 1e-3
+"""Contacts of pyramidal cones divide by their friction: in single precision MuJoCo's least value,
+1e-5, makes a ball at rest on a floor spring up within seconds."""
 
 
 class MjxEngine(PhysicsEngine):
@@ -44,7 +37,9 @@ class MjxEngine(PhysicsEngine):
         # Host arrays: a program that closes over them may run on any device.
         self._model = _to_numpy(mjx.put_model(model.mj_model, **_placement()))
         self._initial_data = _default_data(model.mj_model)
-        self._is_acceleration_sensor = _acceleration_sensor_mask(model.mj_model)
+        masks = DefaultData(model.mj_model).is_of_last_substep
+        fields = vars(self._initial_data)
+        self._is_of_last_substep = {name: masks[name] for name in masks if name in fields}
 
     @property
     def description(self) -> str:
@@ -92,6 +87,7 @@ class MjxEngine(PhysicsEngine):
         """See `PhysicsEngine.step`."""
         # Constants of the program that is being traced, on whichever device it will run.
         model = jax.tree.map(jnp.asarray, self._model).tree_replace(dict(fields))
+        model = _with_least_friction(model)
 
         def substep(index: Array, data: Any) -> Any:
             data = _integrate(model, data)
@@ -109,18 +105,31 @@ class MjxEngine(PhysicsEngine):
         def unless_start(value: Array) -> Array:
             return jnp.where(is_start, jnp.zeros_like(value), value)
 
-        is_stale = is_start & self._is_acceleration_sensor
+        cleared = {
+            name: jnp.where(is_start & mask, 0.0, getattr(data, name))
+            for name, mask in self._is_of_last_substep.items()
+        }
         return data.replace(
+            **cleared,
             time=unless_start(data.time),
             qpos=jnp.where(is_start, start.qpos, data.qpos),
             qvel=jnp.where(is_start, start.qvel, data.qvel),
             act=unless_start(data.act),
-            qacc=unless_start(data.qacc),
             qacc_warmstart=unless_start(data.qacc_warmstart),
-            actuator_force=unless_start(data.actuator_force),
-            qfrc_actuator=unless_start(data.qfrc_actuator),
-            sensordata=jnp.where(is_stale, 0.0, data.sensordata),
         )
+
+
+def _with_least_friction(model: Any) -> Any:
+    """Returns a model whose contacts all have some friction, as MuJoCo sees to in a contact."""
+    sliding, other = LEAST_SLIDING_FRICTION, mujoco.mjMINMU
+
+    def at_least(friction: Array, *least: float) -> Array:
+        return jnp.maximum(friction, np.broadcast_to(np.array(least, np.float32), friction.shape))
+
+    return model.replace(
+        geom_friction=at_least(model.geom_friction, sliding, other, other),
+        pair_friction=at_least(model.pair_friction, sliding, sliding, other, other, other),
+    )
 
 
 def _integrate(model: Any, data: Any) -> Any:
@@ -143,32 +152,6 @@ def _update_positions_and_velocities(model: Any, data: Any) -> Any:
     return mjx.sensor_vel(model, data)
 
 
-def check_supported(mj_model: mujoco.MjModel) -> None:
-    """Raises ValueError if the model needs something that MJX does otherwise than MuJoCo.
-
-    Of most such things MJX says so itself. These it would leave out in silence, or fail at late.
-    """
-    supported = (mujoco.mjtIntegrator.mjINT_EULER, mujoco.mjtIntegrator.mjINT_IMPLICITFAST)
-    integrator = mujoco.mjtIntegrator(mj_model.opt.integrator)
-    if integrator not in supported:
-        raise ValueError(
-            f"The MJX engine runs the Euler and implicitfast integrators, found {integrator.name}."
-            ' Write <option integrator="Euler"/> in the MJCF, or engine=mujoco.'
-        )
-    for field, attribute in _LEFT_OUT.items():
-        if np.any(getattr(mj_model, field)):
-            raise ValueError(
-                f"The MJX engine leaves out {attribute}, which the model sets ({field})."
-                " Leave it out of the MJCF, or write engine=mujoco."
-            )
-    is_ranging = mj_model.sensor_type == int(mujoco.mjtSensor.mjSENS_RANGEFINDER)
-    if np.any(is_ranging) and not mj_model.nmat:
-        raise ValueError(
-            "The MJX engine runs a rangefinder only in a model that has a material."
-            ' Write <asset><material name="any"/></asset> in the MJCF, or engine=mujoco.'
-        )
-
-
 def _default_data(mj_model: mujoco.MjModel) -> Any:
     """Returns the data of the model's default state, computed by native MuJoCo."""
     data = mujoco.MjData(mj_model)
@@ -179,17 +162,6 @@ def _default_data(mj_model: mujoco.MjModel) -> Any:
 def _placement() -> dict[str, Any]:
     """Returns the implementation and the device, which MJX would choose with a line in the log."""
     return {"impl": "jax", "device": jax.local_devices()[0]}
-
-
-def _acceleration_sensor_mask(mj_model: mujoco.MjModel) -> np.ndarray:
-    """Returns `[nsensordata]` which values are computed in the acceleration stage."""
-    mask = np.zeros(mj_model.nsensordata, dtype=bool)
-    for sensor_id in range(mj_model.nsensor):
-        stage = mujoco.mjtStage(mj_model.sensor_needstage[sensor_id])
-        if stage == mujoco.mjtStage.mjSTAGE_ACC:
-            start = mj_model.sensor_adr[sensor_id]
-            mask[start : start + mj_model.sensor_dim[sensor_id]] = True
-    return mask
 
 
 def _to_numpy(tree: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import mujoco
@@ -138,11 +139,16 @@ class PhysicsModel:
         return start, start + int(self.mj_model.sensor_dim[sensor_id])
 
 
-def subtree_membership(mj_model: mujoco.MjModel) -> np.ndarray:
-    """Returns `[nbody, nbody]`, 1 where the first body is in the subtree of the second."""
-    is_in = np.eye(mj_model.nbody)
-    for body in range(mj_model.nbody - 1, 0, -1):
-        is_in[:, mj_model.body_parentid[body]] += is_in[:, body]
+def subtree_membership(parent_ids: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns `[nbody, nbody]`, 1 where the first body is in the subtree of the second.
+
+    Args:
+      parent_ids: `[nbody]` the parent of every body, MuJoCo's `body_parentid`.
+    """
+    is_in = np.eye(len(parent_ids))
+    # Children come after their parents, so a body's column is complete when it is added.
+    for body in range(len(parent_ids) - 1, 0, -1):
+        is_in[:, parent_ids[body]] += is_in[:, body]
     return is_in
 
 

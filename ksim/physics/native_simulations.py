@@ -43,7 +43,7 @@ class Simulations:
         self._is_mass_alone = "body_mass" in model_fields and "body_subtreemass" not in model_fields
         if self._is_mass_alone:
             # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
-            self._is_in_subtree = subtree_membership(mj_model)
+            self._is_in_subtree = subtree_membership(mj_model.body_parentid)
             self._subtree_mass = self._batch.expand("body_subtreemass")
         self._centers = None
         if "body_ipos" in model_fields:

@@ -64,7 +64,7 @@ class WarpEngine(PhysicsEngine):
         self._known = {name: default.fields[name] for name in default.fields if name in vars(data)}
         self._read_fields = frozenset(self._known)
         self._is_of_last_substep = default.is_of_last_substep
-        self._is_in_subtree = np.float32(subtree_membership(mj_model))
+        self._is_in_subtree = np.float32(subtree_membership(mj_model.body_parentid))
 
     @property
     def description(self) -> str:

@@ -155,7 +155,7 @@ class RLTask(ABC, Generic[ConfigT]):
         return {}
 
     def get_resets(self, physics_model: PhysicsModel) -> Terms[Reset]:
-        """Returns how the initial state is drawn; the model's own by default."""
+        """Returns how the initial state is drawn; the first keyframe, or `qpos0`, by default."""
         return {}
 
     def get_events(self, physics_model: PhysicsModel) -> Terms[Event]:

@@ -13,7 +13,8 @@ JointValues = float | Mapping[str, float]
 
 Pose = str | Mapping[str, float] | None
 """Joint positions: the name of a keyframe, or numbers by joint name or pattern (other joints at
-the model's own position), or `None` for the model's own position, `qpos0`."""
+their place in `qpos0`), or `None` for `qpos0`, also in a model with keyframes, in the first of
+which episodes begin."""
 
 
 def resolve_joint_values(

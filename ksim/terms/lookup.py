@@ -50,16 +50,31 @@ def find_all(model: PhysicsModel, kind: str, names: Names, asked_by: str) -> tup
     return tuple(model.find(kind, name, asked_by) for name in names)
 
 
-def read_command(state: StepState, name: str, asked_by: str) -> Float[Array, "size"]:
+def read_command(
+    state: StepState, name: str, asked_by: str, size: int | None = None
+) -> Float[Array, "size"]:
     """Returns the value of a command.
+
+    Args:
+      state: the state to read.
+      name: name of the command.
+      asked_by: the class that asks, for the error message.
+      size: how many numbers it must have; `None` for any.
 
     Raises:
       KeyError: if the task has no command of this name.
+      ValueError: if it has another size.
     """
     if name not in state.commands:
         message = unknown_name_message(name, state.commands, kind="command", place="in the task")
         raise KeyError(f'{asked_by}(command="{name}"): {message}')
-    return state.commands[name]
+    command = state.commands[name]
+    if size is not None and command.shape != (size,):
+        raise ValueError(
+            f'{asked_by}(command="{name}"): the command has the shape {list(command.shape)}, needed'
+            f" is [{size}]. Write the name of a command of that size."
+        )
+    return command
 
 
 def is_told_to_move(state: StepState, commands: Names, asked_by: str) -> Bool[Array, ""]:

@@ -105,7 +105,7 @@ def _check_declared_types(trial: _Trial) -> None:
     trial.require_same(actual, declared, "observation_shapes is right", advice)
     initial, rule = environment.initial_state(), "initial_state is like a state of reset"
     trial.require_same_types(state, initial, rule, advice)
-    arguments, start = (state, trial.next_action(), key), (jnp.bool_(True), jnp.float32(0))
+    arguments, start = (state, trial.next_action(), key), (jnp.bool_(True), jnp.float32(1))
     either = jax.eval_shape(trial.environment.step_or_reset, *arguments, *start)
     rule, advice = "step_or_reset returns what step returns", "return the same structure."
     trial.require_same_types(
@@ -160,7 +160,7 @@ def _check_new_episode(trial: _Trial) -> None:
 
 def _check_step_or_reset(trial: _Trial) -> None:
     (state, _), action, key = trial.reset(trial.next_key()), trial.next_action(), trial.next_key()
-    found = _numbers(trial.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(0)))
+    found = _numbers(trial.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1)))
     # The step may get the key itself, or what the default of step_or_reset makes of it. Of random
     # steps with still another key it is not known what to expect.
     own = _numbers(trial.step(state, action, key))
@@ -174,7 +174,7 @@ def _check_vmap(trial: _Trial) -> None:
     stack = functools.partial(jax.tree.map, lambda *rows: jnp.stack(rows))
     states = [trial.reset(trial.next_key())[0] for _ in range(3)]
     actions, keys = ([draw() for _ in states] for draw in (trial.next_action, trial.next_key))
-    rows = list(zip(states, actions, keys, jnp.arange(3) == 1, jnp.zeros(3), strict=True))
+    rows = list(zip(states, actions, keys, jnp.arange(3) == 1, jnp.ones(3), strict=True))
     one_by_one = stack(*(trial.step_or_reset(*row) for row in rows))
     together = jax.jit(jax.vmap(trial.environment.step_or_reset))(*stack(*rows))
     rule, advice = "jax.vmap equals a loop", "give custom operations a batching rule."
@@ -185,7 +185,7 @@ def _roll(trial: _Trial, state: Any, draws: list[Any]) -> tuple[Any, list[Timest
     """Starts an episode, and steps on; returns the last state and all timesteps."""
     is_reset, timesteps = jnp.bool_(True), []
     for action, key in draws:
-        state, timestep = trial.step_or_reset(state, action, key, is_reset, jnp.float32(0))
+        state, timestep = trial.step_or_reset(state, action, key, is_reset, jnp.float32(1))
         is_reset = timestep.is_terminated | timestep.is_truncated
         timesteps.append(timestep)
     return state, timesteps

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ksim.config import Config, option, options_of
+from ksim.config import Config, ConfigError, option, options_of
+from ksim.config.concerns.network import NetworkConfig
+from ksim.nn.action_head import NormalHead
 
 
 @dataclass
@@ -93,3 +95,11 @@ def test_rules_in_words():
     assert options_of(Learning)["gamma"].rules() == ["above 0", "at most 1"]
     assert options_of(Learning)["run_mode"].rules() == ["one of train, view"]
     assert options_of(Learning)["num_envs"].rules() == ["at least 1"]
+
+
+def test_a_deviation_of_actions_below_the_least_one_is_refused():
+    """At the start of the program, not where the network is built."""
+    least = NormalHead(1).min_std
+    with pytest.raises(ConfigError, match=r"init_std=0.01: must be above 0.01\. Write"):
+        NetworkConfig(init_std=least).validate()
+    NetworkConfig(init_std=1.1 * least).validate()

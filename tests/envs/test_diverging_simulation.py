@@ -66,3 +66,10 @@ def test_only_its_own_episode_ends(engine):
     # It starts anew in the next step.
     assert np.isnan(positions[2, KICKED]).all() or np.isinf(positions[2, KICKED]).all()
     assert np.isfinite(positions[3:, KICKED]).all()
+
+
+@pytest.mark.parametrize("engine", ["mujoco", "mjx"])
+def test_what_is_beyond_mujocos_bound_has_diverged_although_it_is_finite(engine):
+    """MuJoCo gives up beyond 1e10; MJX would go on until rewards overflow."""
+    diverged, _ = run(engine, strength=1e12)
+    assert diverged.sum() == 1 and diverged[2, KICKED]

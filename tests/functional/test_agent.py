@@ -79,6 +79,19 @@ def test_the_shapes_must_be_those_of_the_environment():
         PPO.init(jax.random.key(0), obs_shape=(3,), env=ksim.CartPole())
 
 
+@pytest.mark.parametrize(
+    ("rng", "obs_shape", "message"),
+    [
+        (0, (4,), r"rng must be a key, found 0\. Write jax\.random\.key\(0\)"),
+        (jax.random.key(0), 4, r"obs_shape must be .*, found 4\. Write obs_shape=\(4,\)"),
+    ],
+)
+def test_a_number_is_neither_a_key_nor_a_shape(rng, obs_shape, message):
+    init = inspect.unwrap(PPO.init)  # without the type checker of the tests
+    with pytest.raises(TypeError, match=message):
+        init(rng, obs_shape=obs_shape, n_actions=2)
+
+
 def test_the_options_of_a_task_are_others():
     init = inspect.unwrap(PPO.init)  # without the type checker of the tests
     with pytest.raises(

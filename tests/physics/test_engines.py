@@ -13,6 +13,7 @@ import pytest
 
 import ksim
 from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, WarpEngine, WarpFunctions
+from ksim.physics.data import NamedFields
 from ksim.physics.native_defaults import DefaultData
 from ksim.physics.native_stepper import NativeStepper
 from tests.physics.stepwise_mjx import StepwiseJax
@@ -45,6 +46,10 @@ def _mjx_broadcasts():
 
 def stack(tree, count):
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *np.shape(x))), tree)
+
+
+def has_field(data, name):
+    return name in (data.fields if isinstance(data, NamedFields) else vars(data))
 
 
 class World:
@@ -173,6 +178,23 @@ class TestEveryEngine:
         assert np.all(np.any(np.abs(data.qpos[~is_reset] - qpos[~is_reset]) > 1e-4, axis=1))
         assert not np.any(data.actuator_force[is_reset])
         assert np.any(data.actuator_force[~is_reset])
+
+    def test_nothing_of_the_last_episode_is_left_where_one_starts(self, make_world):
+        """Not even of one that diverged: what tells of the last substep is zero."""
+        world = make_world()
+        qpos, qvel, ctrl = random_state(world.model, world.count)
+        world.step(0.0, True, qpos, qvel)
+        world.step(ctrl)
+        masks = DefaultData(world.model.mj_model).is_of_last_substep
+        masks = {name: mask for name, mask in masks.items() if has_field(world.data, name)}
+        assert {"qacc", "qacc_smooth", "qfrc_smooth", "qfrc_constraint"} <= set(masks)
+        assert np.any(np.asarray(world.data.qfrc_smooth))
+        world.data = world.data.replace(qvel=jnp.full_like(world.data.qvel, 3e38))
+        assert not np.all(np.isfinite(world.step(ctrl).qvel))
+        data = world.step(ctrl, True, qpos, qvel)
+        for name, mask in masks.items():
+            values = np.asarray(getattr(data, name))[:, mask]
+            np.testing.assert_array_equal(values, 0.0, err_msg=name)
 
     def test_together_or_one_by_one(self, make_world):
         world = make_world()
@@ -352,6 +374,12 @@ def test_a_handler_of_warnings_that_the_user_set_is_kept(humanoid):
         mujoco.set_mju_user_warning(before)
 
 
+HINGE = 'axis="0 -1 0"'
+TENDON = (
+    '<tendon><fixed name="string" {}><joint joint="hinge" coef="1"/></fixed></tendon><actuator>'
+)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
@@ -359,6 +387,29 @@ def test_a_handler_of_warnings_that_the_user_set_is_kept(humanoid):
         ("<motor", '<motor armature="0.1"', r"leaves out the armature of actuators.*=mujoco"),
         ("<motor", '<motor delay="0.02" nsample="9"', "leaves out the delay of actuators"),
         ("<sensor>", '<sensor><rangefinder site="tip"/>', r"a material.*<asset><material"),
+        (HINGE, HINGE + ' damping="0.1 2"', r"damping by a polynomial.*\(dof_dampingpoly\)"),
+        (HINGE, HINGE + ' stiffness="1 2"', r"stiffness by a polynomial.*\(jnt_stiffnesspoly\)"),
+        ("<actuator>", TENDON.format('damping="1 2"'), r"polynomial.*\(tendon_dampingpoly\)"),
+        ("<actuator>", TENDON.format('stiffness="1 2"'), r"polynomial.*\(tendon_stiffnesspoly"),
+        ("<option", '<option noslip_iterations="3"', "leaves out the noslip solver"),
+        ("<option", '<option actuatorgroupdisable="1"', "leaves out disabling groups of actuators"),
+        (
+            "<default>\n    <geom ",
+            '<option density="1"/><default>\n    <geom fluidshape="ellipsoid" ',
+            "leaves out the ellipsoid model",
+        ),
+        ("<flag ", '<flag spring="disable" ', r"Set the springs of .* to 0"),
+        ("<flag ", '<flag damper="disable" ', r"Set the dampers of .* to 0"),
+        (
+            "<actuator>",
+            TENDON.format('range="-0.2 0.4" margin="0.31"'),
+            r'tendon string has a margin of 0.31, .* half its range \(0.3\).*margin="0.3" or less',
+        ),
+        (
+            HINGE,
+            HINGE + ' range="-0.1 0.3" margin="0.21"',
+            r'joint hinge has a margin of 0.21, .* half its range \(0.2\).*margin="0.2" or less',
+        ),
     ],
 )
 def test_what_mjx_would_leave_out_in_silence_is_refused(before, after, message):

@@ -1,5 +1,6 @@
 """Rewards: hand-computed values."""
 
+import inspect
 import math
 
 import jax
@@ -89,6 +90,19 @@ def test_tracking_needs_its_command(model, make_state):
     message = r"LinearVelocityTrackingReward\(command=.*velocity.*\).*linear_velocity"
     with pytest.raises(KeyError, match=message):
         value_of(reward, make_state(commands=WALK))
+
+
+@pytest.mark.parametrize(
+    ("term", "command", "message"),
+    [
+        (LinearVelocityTrackingReward, [0.5], r"has the shape \[1\], needed is \[2\]"),
+        (AngularVelocityTrackingReward, [0.5, 0.0], r"has the shape \[2\], needed is \[1\]"),
+    ],
+)
+def test_tracking_needs_a_command_of_its_size(term, command, message, model, make_state):
+    reward = term.create(model, command="turn")
+    with pytest.raises(ValueError, match=rf'{term.__name__}\(command="turn"\).*{message}'):
+        value_of(reward, make_state(commands={"turn": command}))
 
 
 def test_alive(make_state):
@@ -371,3 +385,18 @@ def test_scale_is_an_argument_of_every_constructor(model):
     assert UprightReward.create(model, scale=3.0).scale == 3.0
     assert FeetSlipReward.create(model, FEET, scale=-3.0).scale == -3.0
     assert ActionRateReward(scale=-3.0).scale == -3.0
+
+
+@pytest.mark.parametrize(
+    ("term", "subject"),
+    [
+        (FeetAirTimeReward, FEET),
+        (SingleStanceReward, FEET),
+        (GaitPhaseReward, FEET),
+        (GaitPoseReward, [{"left_knee": 0.6}]),
+    ],
+)
+def test_a_single_command_comes_in_a_tuple(term, subject, model):
+    create = inspect.unwrap(term.create.__func__)  # without the type checker of the tests
+    with pytest.raises(TypeError, match=rf'{term.__name__}\(.*Write \("linear_velocity",\)'):
+        create(term, model, subject, commands="linear_velocity")

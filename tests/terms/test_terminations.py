@@ -86,7 +86,9 @@ def test_time_out(make_state):
 
 
 @pytest.mark.parametrize("ctrl_dt", [0.02, 0.005])
-def test_time_out_ends_with_the_step_in_spite_of_rounding(ctrl_dt, make_state):
-    times = np.cumsum(np.full(round(20.0 / ctrl_dt), ctrl_dt, np.float32), dtype=np.float32)
-    assert not has_ended(TimeOutTermination(20.0), make_state(time=times[-2]))
-    assert has_ended(TimeOutTermination(20.0), make_state(time=times[-1]))
+@pytest.mark.parametrize("seconds", [20.0, 200.0, 201.0, 1000.0])
+def test_time_out_ends_with_the_step_in_spite_of_rounding(seconds, ctrl_dt, make_state):
+    count = round(seconds / ctrl_dt)
+    last, end = (np.float32(steps) * np.float32(ctrl_dt) for steps in (count - 1, count))
+    assert not has_ended(TimeOutTermination(seconds), make_state(time=last))
+    assert has_ended(TimeOutTermination(seconds), make_state(time=end))

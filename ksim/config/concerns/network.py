@@ -32,7 +32,9 @@ class NetworkConfig(Config):
         choices=("normal", "tanh_normal"),
     )
     init_std: float = option(
-        1.0, help="Standard deviation of continuous actions at the start.", above=0
+        1.0,
+        help="Standard deviation of continuous actions at the start. They keep 0.01 at least.",
+        above=0.01,
     )
     is_observation_normalized: bool = option(
         True, help="Scale observations to mean 0 and deviation 1, with moments over all devices."

@@ -69,7 +69,7 @@ class PositionActuators(Actuators):
           torque_limit: largest torques, N m, > 0; `None` keeps the model's limits.
           action_scale: displacements for an action of 1, rad, > 0.
           default_positions: the pose for an action of 0: the name of a keyframe, positions by
-            joint name or pattern, or `None` for the model's own.
+            joint name or pattern, or `None` for `qpos0`.
 
         Raises:
           KeyError: if a name does not exist, or a joint has no actuator or gets no number.

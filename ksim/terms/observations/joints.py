@@ -40,7 +40,7 @@ class JointPositionObservation(NoisyObservation):
           model: the model.
           joints: names of joints; `None` selects all hinges and slides.
           default_positions: the pose that is observed as zeros: the name of a keyframe, positions
-            by joint name or pattern, or `None` for the model's own (zeros, unless the MJCF gives
+            by joint name or pattern, or `None` for `qpos0` (zeros, unless the MJCF gives
             a joint a `ref`).
           noise: noise to add.
 

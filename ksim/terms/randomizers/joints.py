@@ -60,7 +60,11 @@ class _JointRandomizer(Randomizer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArmatureRandomizer(_JointRandomizer):
-    """Multiplies the armature (the rotor's inertia as the joint feels it) of each joint."""
+    """Multiplies the armature (the rotor's inertia as the joint feels it) of each joint.
+
+    MuJoCo's inverse weights (`dof_invweight0`), which only scale how soft constraints are, stay
+    those of the unchanged model.
+    """
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -70,7 +74,10 @@ class ArmatureRandomizer(_JointRandomizer):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DampingRandomizer(_JointRandomizer):
-    """Multiplies the damping of each joint; that of a servo (`kd`) stays."""
+    """Multiplies the linear damping of each joint; that of a servo (`kd`) stays.
+
+    Damping by a polynomial keeps its higher coefficients (`dof_dampingpoly`).
+    """
 
     @property
     def fields(self) -> tuple[str, ...]:

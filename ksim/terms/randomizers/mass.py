@@ -3,10 +3,10 @@
 import dataclasses
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Key
 
 from ksim.physics import ModelFields, PhysicsModel
+from ksim.physics.model import subtree_membership
 from ksim.terms.checks import Range, check_range
 from ksim.terms.lookup import Names, find_all
 from ksim.terms.randomizers.base import Randomizer
@@ -72,17 +72,10 @@ class MassRandomizer(Randomizer):
         """Returns `body_mass`, `body_subtreemass` (`[nbody]`) and `body_inertia` (`[nbody, 3]`)."""
         factors = draw_factors(key, len(self.body_ids), self.scale_range)
         masses = scale_rows(model["body_mass"], self.body_ids, factors)
-        subtree_masses = jnp.sum(jnp.where(self._is_in_subtree(), masses[None, :], 0.0), axis=1)
+        is_in_subtree = subtree_membership(self.parent_ids).T > 0
+        subtree_masses = jnp.sum(jnp.where(is_in_subtree, masses[None, :], 0.0), axis=1)
         return {
             "body_mass": masses,
             "body_inertia": scale_rows(model["body_inertia"], self.body_ids, factors),
             "body_subtreemass": subtree_masses,
         }, carry
-
-    def _is_in_subtree(self) -> np.ndarray:
-        """Returns `[nbody, nbody]` whether the column's body is in the subtree of the row's."""
-        is_in_subtree = np.eye(len(self.parent_ids), dtype=bool)
-        # Children come after their parents, so an ancestor's column is complete when it is read.
-        for body_id, parent_id in enumerate(self.parent_ids):
-            is_in_subtree[:, body_id] |= is_in_subtree[:, parent_id]
-        return is_in_subtree

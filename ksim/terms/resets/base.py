@@ -15,4 +15,4 @@ class Reset(Term):
     def __call__(
         self, start: EpisodeStart, level: Float[Array, ""], carry: Carry, key: Key[Array, ""]
     ) -> tuple[EpisodeStart, Carry]:
-        """Returns the changed state. The first reset gets the model's own initial state."""
+        """Returns the changed state. The first reset gets the first keyframe, or `qpos0`."""

@@ -12,10 +12,11 @@ from ksim.terms.term import Carry
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KeyframeReset(Reset):
-    """Puts the robot into a keyframe's pose; to be written before resets that change it.
+    """Puts the robot into a keyframe; to be written before resets that change its pose or velocity.
 
-    The pose replaces the one it finds. Velocities are added, so that none is lost. The keyframe's
-    activations, controls and mocap poses do not count: activations begin at 0.
+    Positions and velocities replace those it finds, which are the first keyframe's in the first
+    reset. The keyframe's activations, controls and mocap poses do not count: activations begin
+    at 0.
 
     Attributes:
       qpos: the keyframe's generalized positions.
@@ -45,8 +46,8 @@ class KeyframeReset(Reset):
     def __call__(
         self, start: EpisodeStart, level: Float[Array, ""], carry: Carry, key: Key[Array, ""]
     ) -> tuple[EpisodeStart, Carry]:
-        """Returns the start in the keyframe's pose."""
+        """Returns the keyframe's state."""
         del level, key
         qpos = jnp.asarray(self.qpos, start.qpos.dtype)
-        qvel = start.qvel + jnp.asarray(self.qvel, start.qvel.dtype)
+        qvel = jnp.asarray(self.qvel, start.qvel.dtype)
         return EpisodeStart(qpos=qpos, qvel=qvel), carry

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from ksim.physics import PhysicsModel
+from ksim.physics import PhysicsModel, check_names
 from ksim.terms.checks import check_not_negative, check_positive
 from ksim.terms.feet import Feet
 from ksim.terms.lookup import Names, is_told_to_move
@@ -73,7 +73,7 @@ class FeetAirTimeReward(Reward):
             ctrl_dt=model.ctrl_dt,
             min_air_time=min_air_time,
             max_air_time=max_air_time,
-            commands=tuple(commands),
+            commands=check_names(commands, "command", cls.__name__),
             scale=scale,
         )
 

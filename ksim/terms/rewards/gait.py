@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import PhysicsModel
+from ksim.physics import PhysicsModel, check_names
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.feet import Feet
 from ksim.terms.gait_clock import leg_phases, resolve_offsets
@@ -53,7 +53,7 @@ class SingleStanceReward(Reward):
           ValueError: if a site has no touch sensor, or the force is not positive.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
-        return cls(feet=found, commands=tuple(commands), scale=scale)
+        return cls(feet=found, commands=check_names(commands, "command", cls.__name__), scale=scale)
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns 1 or 0."""
@@ -125,7 +125,7 @@ class GaitPhaseReward(Reward):
             phase_offsets=resolve_offsets(phase_offsets, len(found), cls.__name__),
             period=period,
             stance_fraction=stance_fraction,
-            commands=tuple(commands),
+            commands=check_names(commands, "command", cls.__name__),
             scale=scale,
         )
 

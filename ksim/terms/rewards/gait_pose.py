@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import JointSelection, PhysicsModel
+from ksim.physics import JointSelection, PhysicsModel, check_names
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.gait_clock import leg_phases, resolve_offsets
 from ksim.terms.joint_values import Pose, resolve_pose
@@ -65,7 +65,7 @@ class GaitPoseReward(Reward):
           swing_offsets: for each leg, in the order of the feet in `GaitPhaseReward`, how far its
             joints are from the default pose in the middle of its swing, rad, by joint name.
           default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
-            or `None` for the model's own.
+            or `None` for `qpos0`.
           phase_offsets: as in `GaitPhaseReward`.
           period: duration of one stride, s, > 0.
           stance_fraction: part of a stride that a leg is on the ground, in [0, 1).
@@ -94,7 +94,7 @@ class GaitPoseReward(Reward):
             period=period,
             stance_fraction=stance_fraction,
             sigma=sigma,
-            commands=tuple(commands),
+            commands=check_names(commands, "command", cls.__name__),
             scale=scale,
         )
 

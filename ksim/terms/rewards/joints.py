@@ -44,7 +44,7 @@ class JointDeviationReward(Reward):
           model: the model.
           joints: names of joints; `None` selects all hinges and slides.
           default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
-            or `None` for the model's own.
+            or `None` for `qpos0`.
           scale: weight of this term.
 
         Raises:

@@ -59,7 +59,7 @@ class LinearVelocityTrackingReward(Reward):
         """Returns the reward, in (0, 1]."""
         heading = heading_of(self.base.orientation(state.physics))
         velocity = rotate_inverse(heading, self.base.linear_velocity(state.physics))
-        error = velocity[:2] - read_command(state, self.command, type(self).__name__)
+        error = velocity[:2] - read_command(state, self.command, type(self).__name__, size=2)
         return squared_exponential(jnp.sum(error**2), self.sigma), carry
 
 
@@ -107,5 +107,5 @@ class AngularVelocityTrackingReward(Reward):
         """Returns the reward, in (0, 1]."""
         orientation = self.base.orientation(state.physics)
         yaw_rate = rotate(orientation, self.base.angular_velocity(state.physics))[2:]
-        error = yaw_rate - read_command(state, self.command, type(self).__name__)
+        error = yaw_rate - read_command(state, self.command, type(self).__name__, size=1)
         return squared_exponential(jnp.sum(error**2), self.sigma), carry
