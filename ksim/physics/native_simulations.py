@@ -10,6 +10,7 @@ from ksim.physics.engine import EpisodeStart
 from ksim.physics.model import subtree_membership
 from ksim.physics.native_centers import ShiftedCenters
 from ksim.physics.native_data import state_bits
+from ksim.physics.native_simple import INERTIAL_FIELDS, SimpleInertias
 
 POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
 FAILURES = tuple(
@@ -45,6 +46,9 @@ class Simulations:
             # MuJoCo takes a subtree's centre from sums that it made when the model was compiled.
             self._is_in_subtree = subtree_membership(mj_model.body_parentid)
             self._subtree_mass = self._batch.expand("body_subtreemass")
+        self._simple = None
+        if mj_model.dof_simplenum.any() and set(INERTIAL_FIELDS) & set(model_fields):
+            self._simple = SimpleInertias(self._batch, mj_model)
         self._centers = None
         if "body_ipos" in model_fields:
             self._centers = ShiftedCenters(self._batch, mj_model)
@@ -55,6 +59,8 @@ class Simulations:
             self._model_fields[name][...] = value
         if self._is_mass_alone:
             self._subtree_mass[...] = self._model_fields["body_mass"] @ self._is_in_subtree
+        if self._simple is not None:
+            self._simple.follow(self._model_fields)
         if self._centers is not None:
             self._centers.move_boxes(self._model_fields["body_ipos"])
 
