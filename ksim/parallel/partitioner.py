@@ -116,6 +116,16 @@ class Partitioner(ABC):
         """
 
     @abstractmethod
+    def placed_shapes(self, shapes: Tree, placement: Placement | Any) -> Tree:
+        """Returns what arrays are like once they lie on the devices, to compile for beforehand.
+
+        Args:
+          shapes: pytree of `jax.ShapeDtypeStruct`: of a whole state, or of environments
+            `[num_envs, ...]`.
+          placement: how they will lie: a `Placement`, or a pytree of `PartitionSpec` like `shapes`.
+        """
+
+    @abstractmethod
     def place_parts(self, tree: Tree) -> Tree:
         """Gives each device its own part of arrays `[num_devices, ...]`."""
 

@@ -58,6 +58,18 @@ class Pmap(Partitioner):
 
         return jax.tree.map(lambda leaf: map_key_data(shard, leaf), tree)
 
+    def placed_shapes(self, shapes: Tree, placement: Placement | Any) -> Tree:
+        """See `Partitioner.placed_shapes`."""
+
+        def stacked(leaf: Any) -> Any:
+            shape = leaf.shape
+            if placement is Placement.SHARDED:
+                shape = (shape[0] // self.num_devices, *shape[1:])
+            shape = (self.num_devices, *shape)
+            return jax.ShapeDtypeStruct(shape, leaf.dtype, sharding=self._sharding)
+
+        return jax.tree.map(stacked, shapes)
+
     def place_parts(self, tree: Tree) -> Tree:
         """See `Partitioner.place_parts`."""
         return jax.tree.map(lambda leaf: map_key_data(self._place, leaf), tree)

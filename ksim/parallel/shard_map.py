@@ -103,6 +103,19 @@ class ShardMap(Partitioner):
         self.check_divisible(tree)
         return jax.tree.map(lambda leaf: self._place(leaf, PartitionSpec(self.axis_name)), tree)
 
+    def placed_shapes(self, shapes: Tree, placement: Placement | Any) -> Tree:
+        """See `Partitioner.placed_shapes`."""
+        specs = self._specs(placement)
+        if isinstance(specs, PartitionSpec):
+            specs = jax.tree.map(lambda _: specs, shapes)
+        return jax.tree.map(
+            lambda spec, leaf: jax.ShapeDtypeStruct(
+                leaf.shape, leaf.dtype, sharding=NamedSharding(self.mesh, spec)
+            ),
+            specs,
+            shapes,
+        )
+
     def place_parts(self, tree: Tree) -> Tree:
         """See `Partitioner.place_parts`."""
 

@@ -49,6 +49,13 @@ class SingleDevice(Partitioner):
         """See `Partitioner.shard_environments`."""
         return jax.tree.map(self._place, tree)
 
+    def placed_shapes(self, shapes: Tree, placement: Placement | Any) -> Tree:
+        """See `Partitioner.placed_shapes`."""
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=self._sharding),
+            shapes,
+        )
+
     def place_parts(self, tree: Tree) -> Tree:
         """See `Partitioner.place_parts`."""
         return jax.tree.map(lambda leaf: self._place(leaf[0]), tree)

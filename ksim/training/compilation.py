@@ -104,7 +104,7 @@ def compile_program(
 
     Args:
       program: the program.
-      train_state: the state, in the layout of what learns.
+      train_state: the state, or its `placed_shapes`, in the layout of what learns.
       env_state: the environments, in that of what acts.
       request: a rollout request, likewise.
       status: shows the phases.

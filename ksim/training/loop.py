@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +116,16 @@ class TrainingLoop:
           The state at the end.
         """
         program, status = self._program, self._status
-        with status.phase("building the initial state"):
-            state = self.initial_state(start_from)
-        compiled = compile_program(
-            program,
-            state.train_state,
-            state.env_state,
-            program.rollout_request(TRAIN, 0),
-            status,
-            state.acting_state,
-        )
+        with status.phase("tracing the initial state"):
+            train_state, env_state, acting_state = program.placed_shapes()
+        with ThreadPoolExecutor(max_workers=1) as other_thread:
+            initial_state = other_thread.submit(self.initial_state, start_from)
+            request = program.rollout_request(TRAIN, 0)
+            compiled = compile_program(
+                program, train_state, env_state, request, status, acting_state
+            )
+            with status.phase("building the initial state"):
+                state = initial_state.result()
         actor = Actor(program, compiled.rollout)
         first_iteration = state.iteration
         began = time.monotonic()

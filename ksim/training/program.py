@@ -204,6 +204,22 @@ class Program:
         """Puts a whole train state onto the devices, in the partitioner's layout."""
         return self.partitioner.place_state(train_state, self.state_specs)
 
+    def placed_shapes(self) -> tuple[Any, Any, Any]:
+        """Returns what the states of a run are like once they lie on the devices.
+
+        Returns:
+          Of the train state, of the environments, and of the train state that acts: `None` if that
+          is the first.
+        """
+        acting = None
+        if self.host is not None:
+            acting = self.host.placed_shapes(self.train_state_shapes, REPLICATED)
+        return (
+            self.partitioner.placed_shapes(self.train_state_shapes, self.state_specs),
+            self.actor.placed_shapes(self.environment_shapes, SHARDED),
+            acting,
+        )
+
     def partitioned(self) -> CompiledProgram:
         """Returns the per-device program for all devices, not yet compiled."""
         specs = self.state_specs

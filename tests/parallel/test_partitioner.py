@@ -94,6 +94,43 @@ def test_arguments_lie_on_all_devices(partitioner):
             assert leaf.devices() == set(partitioner.devices)
 
 
+def test_shapes_are_those_of_what_is_placed(partitioner):
+    tree = make_tree()
+    shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, tree))
+    for placement, place in (
+        (REPLICATED, partitioner.replicate_state),
+        (SHARDED, partitioner.shard_environments),
+    ):
+        expected = place(tree)
+        found = partitioner.placed_shapes(shapes, placement)
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        for shape, leaf in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            assert (shape.shape, shape.dtype) == (leaf.shape, leaf.dtype)
+            assert shape.sharding.is_equivalent_to(leaf.sharding, leaf.ndim)
+
+
+def test_what_is_compiled_for_shapes_takes_what_is_placed(partitioner):
+    tree = make_tree()
+    shapes = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, tree))
+
+    def program(state, environments):
+        return jax.random.fold_in(state["keys"][0], 1), environments["keys"], environments["floats"]
+
+    run = partitioner.partition(
+        program, (REPLICATED, SHARDED), (REPLICATED, SHARDED, SHARDED), (1,)
+    )
+    compiled = run.lower(
+        partitioner.placed_shapes(shapes, REPLICATED), partitioner.placed_shapes(shapes, SHARDED)
+    ).compile()
+    key, *environments = compiled(
+        partitioner.replicate_state(tree), partitioner.shard_environments(tree)
+    )
+    assert_same(partitioner.unreplicate_state(key), jax.random.fold_in(tree["keys"][0], 1))
+    assert_same(
+        partitioner.gather_environments(environments), [tree["keys"], np.asarray(tree["floats"])]
+    )
+
+
 def test_each_device_gets_consecutive_environments(partitioner):
     def program(env_id):
         device = lax.axis_index(partitioner.axis_name)
