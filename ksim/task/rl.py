@@ -251,9 +251,9 @@ class RLTask(ABC, Generic[ConfigT]):
         Raises:
           ValueError, TypeError, KeyError: if the hooks or options do not fit together.
         """
+        self.check()
         from ksim.training.program import Program
 
-        self.check()
         environment = self.environment
         return Program(
             task_name=_snake_case(type(self).__name__),
@@ -279,7 +279,8 @@ class RLTask(ABC, Generic[ConfigT]):
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
-        from ksim.training.run import check_run, checkpoint_to_continue
+        from ksim.training.continuing import checkpoint_to_continue
+        from ksim.training.run_check import check_run
 
         mode = self.config.run_mode
         check_run(self.config, _snake_case(type(self).__name__))
@@ -326,11 +327,11 @@ class RLTask(ABC, Generic[ConfigT]):
           For `train` how the run ended, for `verify` what was found, for `evaluate` the metrics,
           for `render` the film's path.
         """
-        from ksim.training import run
-
         if self.config.run_mode == "verify":
             return self.verify_setup()
         program = self.build()
+        from ksim.training import run
+
         if self.config.run_mode == "train":
             if self.config.is_overlapped:
                 from ksim.task.overlap import overlapped

@@ -44,14 +44,13 @@ from ksim.training.loggers import (
 from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
+from ksim.training.run_check import check_places, single_device_rate
 from ksim.training.run_directory import (
     RunDirectory,
-    check_run_directory,
     create_run_directory,
 )
 from ksim.training.run_lock import run_lock
 from ksim.training.status import RunStatus
-from ksim.training.telemetry import read_single_device_rate
 from ksim.training.train_state import TrainState
 
 # What says where a run is and not what it is: a file that repeats the run leaves it out.
@@ -82,23 +81,6 @@ class RunResult:
     metrics: Metrics
 
 
-def check_run(config: RunConfig, task_name: str) -> None:
-    """Checks what a run reads and writes before anything is built; leaves nothing behind.
-
-    Raises:
-      ConfigError: if the run directory cannot be written, or there is no checkpoint to load, or
-        nothing to compare the speed with.
-    """
-    _check_places(config, task_name)
-    checkpoint_to_continue(config)
-
-
-def _check_places(config: RunConfig, task_name: str) -> None:
-    if current_processes().is_main:
-        check_run_directory(config.run_dir, task_name)
-    _single_device_rate(config)
-
-
 def train(program: Program, config: TrainingConfig) -> RunResult:
     """Trains until `max_steps`, Ctrl-C or SIGTERM, and says where the run is.
 
@@ -115,7 +97,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     """
     start_time = time.monotonic()
     processes = current_processes()
-    _check_places(config, program.task_name)
+    check_places(config, program.task_name)
     start_from, finished = _start(program, config, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
@@ -290,19 +272,8 @@ def _loop_settings(
         eval_every_n_steps=config.eval_every_n_steps,
         eval_length_seconds=config.eval_length_seconds,
         metadata=run_metadata(config, program.task_name, program.num_envs, start_from),
-        single_device_rate=_single_device_rate(config),
+        single_device_rate=single_device_rate(config),
     )
-
-
-def _single_device_rate(config: RunConfig) -> float | None:
-    """Returns what a task for several devices compares its speed with; `None` for nothing.
-
-    Only process 0 logs, and needs it.
-    """
-    baseline = getattr(config, "efficiency_baseline", None)
-    if baseline is None or not current_processes().is_main:
-        return None
-    return read_single_device_rate(Path(baseline))
 
 
 class _LastMetrics:
