@@ -11,15 +11,11 @@ from flax import linen as nn
 from jaxtyping import Array, Float, PyTree
 
 from ksim.config import unknown_name_message
+from ksim.config.concerns import ACTIVATIONS
 from ksim.nn.rounded_product import rounded_dot_general
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
-    "elu": jax.nn.elu,
-    "gelu": jax.nn.gelu,
-    "leaky_relu": jax.nn.leaky_relu,
-    "relu": jax.nn.relu,
-    "silu": jax.nn.silu,
-    "tanh": jnp.tanh,
+    name: getattr(jax.nn, name) for name in ACTIVATIONS
 }
 
 _DOT_GENERALS: dict[str, Callable[..., Array]] = {

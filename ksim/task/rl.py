@@ -279,16 +279,9 @@ class RLTask(ABC, Generic[ConfigT]):
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
-        from ksim.training.continuing import checkpoint_to_continue
         from ksim.training.run_check import check_run
 
-        mode = self.config.run_mode
         check_run(self.config, _snake_case(type(self).__name__))
-        if mode not in ("train", "verify") and checkpoint_to_continue(self.config) is None:
-            raise ConfigError(
-                f"run_mode={mode} needs a checkpoint."
-                " Write load_from_ckpt_path=runs/<task>/run_000."
-            )
         if self.config.is_num_envs_auto:
             from ksim.task.sizes import settle_automatic
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ksim.config import ConfigError
 from ksim.config.concerns import RunConfig
 from ksim.training.checkpoint import find_checkpoint, list_checkpoints, read_metadata
 from ksim.training.run_directory import RunDirectory, user_path
@@ -22,11 +23,30 @@ def checkpoint_to_continue(config: RunConfig) -> Path | None:
     named = None if source is None else user_path(source)
     if config.run_dir is not None:
         own = RunDirectory(user_path(config.run_dir))
-        is_trained = config.run_mode in ("train", "verify")
-        is_own_meant = named is None or (is_trained and not own.holds(named))
+        is_own_meant = named is None or (is_trained(config) and not own.holds(named))
         if is_own_meant and list_checkpoints(own.checkpoints_path):
             return find_checkpoint(own.path)
     return None if named is None else find_checkpoint(named)
+
+
+def checkpoint_to_load(config: RunConfig) -> Path:
+    """Returns the checkpoint whose policy is looked at.
+
+    Raises:
+      ConfigError: if the user named none, or something that holds no intact one.
+    """
+    path = checkpoint_to_continue(config)
+    if path is None:
+        raise ConfigError(
+            f"run_mode={config.run_mode} needs a checkpoint."
+            " Write load_from_ckpt_path=runs/<task>/run_000."
+        )
+    return path
+
+
+def is_trained(config: RunConfig) -> bool:
+    """Whether a run learns, or tries whether it can; others look at a policy."""
+    return config.run_mode in ("train", "verify")
 
 
 def start_text(config: RunConfig, start_from: Path | None) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import SupportsFloat
 
-from ksim.config import ConfigError, save_config
+from ksim.config import save_config
 from ksim.config.concerns import RunConfig, TrainingConfig
 from ksim.parallel.processes import (
     ProcessGroup,
@@ -25,6 +25,7 @@ from ksim.training.checkpoint import (
 from ksim.training.compilation import compile_rollout, enable_compilation_cache
 from ksim.training.continuing import (
     checkpoint_to_continue,
+    checkpoint_to_load,
     differences,
     run_metadata,
     start_text,
@@ -243,12 +244,7 @@ def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, P
     Raises:
       ConfigError: if the config names no checkpoint, or it does not fit.
     """
-    path = checkpoint_to_continue(config)
-    if path is None:
-        raise ConfigError(
-            f"run_mode={config.run_mode} needs a checkpoint."
-            " Write load_from_ckpt_path=runs/<task>/run_000."
-        )
+    path = checkpoint_to_load(config)
     check_agreement(current_processes(), {"step of the checkpoint to load": read_step(path)})
     target = {"train": program.train_state_shapes}
     return restore_checkpoint(path, target, part="train/")["train"], path

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ksim.config.concerns import RunConfig
 from ksim.parallel.processes import current_processes
-from ksim.training.continuing import checkpoint_to_continue
+from ksim.training.continuing import checkpoint_to_continue, checkpoint_to_load, is_trained
 from ksim.training.run_directory import check_run_directory
 
 
@@ -16,7 +16,10 @@ def check_run(config: RunConfig, task_name: str) -> None:
         nothing to compare the speed with.
     """
     check_places(config, task_name)
-    checkpoint_to_continue(config)
+    if is_trained(config):
+        checkpoint_to_continue(config)
+    else:
+        checkpoint_to_load(config)
 
 
 def check_places(config: RunConfig, task_name: str) -> None:

@@ -10,7 +10,7 @@ from ksim.config.concerns.devices import (
     check_divides,
     check_fsdp_divides,
 )
-from ksim.config.concerns.network import NetworkConfig
+from ksim.config.concerns.network import ACTIVATIONS, NetworkConfig
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
 from ksim.config.concerns.ppo import (
     SCHEDULES,
@@ -28,6 +28,7 @@ from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, Tra
 from ksim.config.concerns.video import VideoConfig
 
 __all__ = [
+    "ACTIVATIONS",
     "COMPRESSIONS",
     "PARTITIONERS",
     "RUN_MODES",
