@@ -80,7 +80,15 @@ class CompilationRecorder:
         pass
 
 
-def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, caplog):
+@pytest.fixture
+def logged_compilations(caplog):
+    """The log, with the compilations of all threads: `jax.log_compiles` is of one thread."""
+    jax.config.update("jax_log_compiles", True)
+    yield caplog
+    jax.config.update("jax_log_compiles", False)
+
+
+def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, logged_compilations):
     """The policy's mode is an input of the program: an evaluation needs no other one."""
     settings = LoopSettings(
         seed=0,
@@ -93,10 +101,9 @@ def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, caplog)
         metadata={},
     )
     program = small_task(num_devices=4).build()
-    recorder = CompilationRecorder(caplog)
+    recorder = CompilationRecorder(logged_compilations)
     loop = TrainingLoop(program, settings, RunDirectory(tmp_path), [recorder], RunStatus())
-    with jax.log_compiles():
-        loop.run(None, GracefulStop(), start_time=0.0)
+    loop.run(None, GracefulStop(), start_time=0.0)
     first, second, *later = recorder.compiled
     assert len(first) >= 2  # the rollout and the update
     # The first checkpoint reads arrays of shapes that nothing has read before; the first
