@@ -322,7 +322,10 @@ class RLTask(ABC, Generic[ConfigT]):
         """
         if self.config.run_mode == "verify":
             return self.verify_setup()
-        program = self.build()
+        from ksim.training.garbage import no_garbage_collection
+
+        with no_garbage_collection():
+            program = self.build()
         from ksim.training import run
 
         if self.config.run_mode == "train":
@@ -374,13 +377,16 @@ class RLTask(ABC, Generic[ConfigT]):
           SystemExit: with status 2, after a message, if an option cannot be used. Nothing has been
             compiled then, and there is no run directory.
         """
+        from ksim.training.garbage import no_garbage_collection
         from ksim.training.terminal_logging import logging_to_terminal
 
         cls._check_config(config)
+        arguments = sys.argv[1:] if arguments is None else arguments
         try:
-            parsed = parse_command_line(config, sys.argv[1:] if arguments is None else arguments)
             with logging_to_terminal():
-                return cls(parsed).run()
+                with no_garbage_collection():
+                    task = cls(parse_command_line(config, arguments))
+                return task.run()
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None

@@ -19,6 +19,7 @@ from ksim.training.checkpoint import (
 )
 from ksim.training.compilation import compile_program
 from ksim.training.evaluation import run_episodes
+from ksim.training.garbage import no_garbage_collection
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loggers import MetricsLogger
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
@@ -116,9 +117,9 @@ class TrainingLoop:
           The state at the end.
         """
         program, status = self._program, self._status
-        with status.phase("tracing the initial state"):
-            train_state, env_state, acting_state = program.placed_shapes()
-        with ThreadPoolExecutor(max_workers=1) as other_thread:
+        with ThreadPoolExecutor(max_workers=1) as other_thread, no_garbage_collection():
+            with status.phase("tracing the initial state"):
+                train_state, env_state, acting_state = program.placed_shapes()
             initial_state = other_thread.submit(self.initial_state, start_from)
             request = program.rollout_request(TRAIN, 0)
             compiled = compile_program(

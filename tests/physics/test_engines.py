@@ -52,14 +52,19 @@ def has_field(data, name):
     return name in (data.fields if isinstance(data, NamedFields) else vars(data))
 
 
-class World:
-    """Some simulations of a model, stepped together."""
+def compiled_step(engine):
+    """The step of simulations side by side, compiled once for all worlds that are given it."""
+    return jax.jit(jax.vmap(engine.step))
 
-    def __init__(self, engine, model, count=NUM_SIMULATIONS):
+
+class World:
+    """Some simulations of a model, stepped together by `compiled_step(engine)`."""
+
+    def __init__(self, engine, model, count=NUM_SIMULATIONS, step=None):
         self.engine, self.model, self.count = engine, model, count
         self.data = stack(engine.initial_data(), count)
         self.fields = {}
-        self.step_one = jax.jit(jax.vmap(engine.step))
+        self.step_all = step or compiled_step(engine)
 
     def step(self, ctrl, is_reset=False, qpos=None, qvel=None):
         mj_model = self.model.mj_model
@@ -69,7 +74,7 @@ class World:
         )
         ctrl = jnp.broadcast_to(jnp.float32(ctrl), (self.count, mj_model.nu))
         is_reset = jnp.broadcast_to(jnp.asarray(is_reset), (self.count,))
-        self.data = self.step_one(self.fields, self.data, ctrl, start, is_reset)
+        self.data = self.step_all(self.fields, self.data, ctrl, start, is_reset)
         return self.data
 
 
@@ -148,7 +153,8 @@ def make_world(request):
     name, engine = request.param.split("-")
     model = load(name)
     made = ENGINES[engine](model)
-    return lambda count=NUM_SIMULATIONS: World(made, model, count)
+    step = compiled_step(made)
+    return lambda count=NUM_SIMULATIONS: World(made, model, count, step)
 
 
 class TestEveryEngine:
@@ -372,58 +378,3 @@ def test_a_handler_of_warnings_that_the_user_set_is_kept(humanoid):
         assert mujoco.get_mju_user_warning() == log
     finally:
         mujoco.set_mju_user_warning(before)
-
-
-HINGE = 'axis="0 -1 0"'
-TENDON = (
-    '<tendon><fixed name="string" {}><joint joint="hinge" coef="1"/></fixed></tendon><actuator>'
-)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "message"),
-    [
-        ("<option", '<option integrator="RK4"', r"found mjINT_RK4.*or engine=mujoco"),
-        ("<motor", '<motor armature="0.1"', r"leaves out the armature of actuators.*=mujoco"),
-        ("<motor", '<motor delay="0.02" nsample="9"', "leaves out the delay of actuators"),
-        ("<sensor>", '<sensor><rangefinder site="tip"/>', r"a material.*<asset><material"),
-        (HINGE, HINGE + ' damping="0.1 2"', r"damping by a polynomial.*\(dof_dampingpoly\)"),
-        (HINGE, HINGE + ' stiffness="1 2"', r"stiffness by a polynomial.*\(jnt_stiffnesspoly\)"),
-        ("<actuator>", TENDON.format('damping="1 2"'), r"polynomial.*\(tendon_dampingpoly\)"),
-        ("<actuator>", TENDON.format('stiffness="1 2"'), r"polynomial.*\(tendon_stiffnesspoly"),
-        ("<option", '<option noslip_iterations="3"', "leaves out the noslip solver"),
-        ("<option", '<option actuatorgroupdisable="1"', "leaves out disabling groups of actuators"),
-        (
-            "<default>\n    <geom ",
-            '<option density="1"/><default>\n    <geom fluidshape="ellipsoid" ',
-            "leaves out the ellipsoid model",
-        ),
-        ("<flag ", '<flag spring="disable" ', r"Set the springs of .* to 0"),
-        ("<flag ", '<flag damper="disable" ', r"Set the dampers of .* to 0"),
-        (
-            "<actuator>",
-            TENDON.format('range="-0.2 0.4" margin="0.31"'),
-            r'tendon string has a margin of 0.31, .* half its range \(0.3\).*margin="0.3" or less',
-        ),
-        (
-            HINGE,
-            HINGE + ' range="-0.1 0.3" margin="0.21"',
-            r'joint hinge has a margin of 0.21, .* half its range \(0.2\).*margin="0.2" or less',
-        ),
-    ],
-)
-def test_what_mjx_would_leave_out_in_silence_is_refused(before, after, message):
-    text = ksim.asset_path("pendulum.xml").read_text().replace(before, after, 1)
-    assert after in text
-    model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(text), 0.005, 0.02)
-    with pytest.raises(ValueError, match=message):
-        MjxEngine(model)
-    NativeEngine(model)
-
-
-def test_what_native_batches_cannot_step_is_refused():
-    text = ksim.asset_path("pendulum.xml").read_text()
-    text = text.replace("<flag ", '<flag sleep="enable" ')
-    model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(text), 0.005, 0.02)
-    with pytest.raises(ValueError, match=r"cannot step this model: sleep.*<flag sleep=.disable"):
-        NativeEngine(model)
