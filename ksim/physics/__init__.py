@@ -8,6 +8,7 @@ from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.floating_base import FreeJoint
 from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
+from ksim.physics.moving_body import MovingBody, MovingFrame, moving_frame, velocity_at
 from ksim.physics.names import check_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
 from ksim.physics.on_demand import check_computed
@@ -27,6 +28,8 @@ __all__ = [
     "JointSelection",
     "MjxEngine",
     "ModelFields",
+    "MovingBody",
+    "MovingFrame",
     "NamedFields",
     "NativeEngine",
     "PhysicsData",
@@ -41,8 +44,10 @@ __all__ = [
     "check_names",
     "find_unstable_joints",
     "load_mjcf",
+    "moving_frame",
     "num_host_cores",
     "replace_rows",
+    "velocity_at",
 ]
 
 # Loaded when they are first used: native physics need not wait for the import of MJX.

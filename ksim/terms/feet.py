@@ -2,12 +2,11 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ksim.physics import PhysicsData, PhysicsModel
+from ksim.physics import PhysicsData, PhysicsModel, velocity_at
 from ksim.terms.lookup import Names, find_all
 
 
@@ -80,15 +79,10 @@ class Feet:
         return physics.sensordata[np.array(self.sensor_ids)] >= self.min_contact_force
 
     def velocities(self, physics: PhysicsData) -> Float[Array, "feet 3"]:
-        """Velocity of each foot's site in the world's frame, m/s.
-
-        MuJoCo's `cvel` holds the angular and the linear velocity of a body, the latter at the
-        centre of mass of the whole tree; v = v_com + omega x (p - p_com) moves it to the site.
-        """
-        spatial = physics.cvel[np.array(self.body_ids)]
+        """Velocity of each foot's site in the world's frame, m/s."""
         arms = physics.site_xpos[np.array(self.site_ids)]
         arms = arms - physics.subtree_com[np.array(self.root_ids)]
-        return spatial[:, 3:] + jnp.cross(spatial[:, :3], arms)
+        return velocity_at(physics.cvel[np.array(self.body_ids)], arms)
 
 
 def _touch_sensor(mj_model: mujoco.MjModel, site_id: int, name: str, asked_by: str) -> int:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
-from ksim.physics import PhysicsModel, check_names
+from ksim.physics import MovingFrame, PhysicsModel, check_names, moving_frame
 from ksim.terms.term import StepState
 
 Names = tuple[str, ...] | list[str]
@@ -14,8 +14,8 @@ SMALLEST_COMMAND = 0.1
 """A command shorter than this, in m/s or rad/s, tells the robot to stand."""
 
 
-def find_body(model: PhysicsModel, body: str | None, asked_by: str) -> int:
-    """Returns the id of a body; `None` stands for the floating base.
+def find_frame(model: PhysicsModel, body: str | None, asked_by: str) -> MovingFrame:
+    """Returns what has the pose and the velocity of a body; `None` stands for the floating base.
 
     Raises:
       KeyError: if there is no such body.
@@ -23,8 +23,13 @@ def find_body(model: PhysicsModel, body: str | None, asked_by: str) -> int:
     """
     if body is None:
         known = [name for name in model.names("body") if name != "world"]
-        return model.joints.require_base(asked_by, f'body="{(known or ["torso"])[0]}"').body_id
-    return model.find("body", body, asked_by)
+        return model.joints.require_base(asked_by, f'body="{(known or ["torso"])[0]}"')
+    return moving_frame(model.mj_model, model.find("body", body, asked_by))
+
+
+def find_body(model: PhysicsModel, body: str | None, asked_by: str) -> int:
+    """Returns the id of a body; `None` stands for the floating base. Raises as `find_frame`."""
+    return find_frame(model, body, asked_by).body_id
 
 
 def find_all(model: PhysicsModel, kind: str, names: Names, asked_by: str) -> tuple[int, ...]:

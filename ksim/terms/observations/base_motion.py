@@ -1,12 +1,13 @@
-"""Where the floating base is and how it moves; simulation knows it exactly, a robot may not."""
+"""Where the base is and how it moves; simulation knows it exactly, a robot may not."""
 
 import dataclasses
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import FreeJoint, PhysicsModel
+from ksim.physics import MovingFrame, PhysicsModel
 from ksim.physics.rotation import rotate_inverse
+from ksim.terms.lookup import find_frame
 from ksim.terms.observations.noise import Noise
 from ksim.terms.observations.noisy import NoisyObservation
 from ksim.terms.term import StepState
@@ -14,26 +15,30 @@ from ksim.terms.term import StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _BaseObservation(NoisyObservation):
-    """An observation of the floating base.
+    """An observation of the floating base, or of another body in its place.
 
     Attributes:
-      base: the free joint of the base.
+      base: the free joint of the base, or the body.
     """
 
-    base: FreeJoint
+    base: MovingFrame
 
     @classmethod
-    def create(cls, model: PhysicsModel, *, noise: Noise | None = None) -> "_BaseObservation":
-        """Finds the base.
+    def create(
+        cls, model: PhysicsModel, body: str | None = None, *, noise: Noise | None = None
+    ) -> "_BaseObservation":
+        """Finds the body.
 
         Args:
           model: the model.
+          body: its name; `None` for the floating base.
           noise: noise to add.
 
         Raises:
-          ValueError: if the model has no free joint.
+          KeyError: if there is no such body.
+          ValueError: if there is no floating base to default to.
         """
-        return cls(base=model.joints.require_base(cls.__name__), noise=noise)
+        return cls(base=find_frame(model, body, cls.__name__), noise=noise)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ksim.physics import FreeJoint, PhysicsModel
+from ksim.physics import MovingFrame, PhysicsModel
 from ksim.physics.rotation import rotate_inverse
 from ksim.terms.feet import Feet
-from ksim.terms.lookup import Names, find_all
+from ksim.terms.lookup import Names, find_all, find_frame
 from ksim.terms.observations.noise import Noise
 from ksim.terms.observations.noisy import NoisyObservation
 from ksim.terms.term import StepState
@@ -59,30 +59,36 @@ class FeetPositionObservation(NoisyObservation):
     """Positions of the feet relative to the base, in its frame: `[3 * feet]`, m.
 
     Attributes:
-      base: the free joint of the base.
+      base: the free joint of the base, or the body in its place.
       site_ids: the feet's sites.
     """
 
-    base: FreeJoint
+    base: MovingFrame
     site_ids: tuple[int, ...]
 
     @classmethod
     def create(
-        cls, model: PhysicsModel, feet: Names, *, noise: Noise | None = None
+        cls,
+        model: PhysicsModel,
+        feet: Names,
+        *,
+        body: str | None = None,
+        noise: Noise | None = None,
     ) -> "FeetPositionObservation":
         """Finds the feet.
 
         Args:
           model: the model.
           feet: names of sites.
+          body: name of the body they are relative to; `None` for the floating base.
           noise: noise to add.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if the model has no free joint.
+          KeyError: if there is no such site or body.
+          ValueError: if there is no floating base to default to.
         """
         return cls(
-            base=model.joints.require_base(cls.__name__),
+            base=find_frame(model, body, cls.__name__),
             site_ids=find_all(model, "site", feet, cls.__name__),
             noise=noise,
         )

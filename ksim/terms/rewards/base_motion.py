@@ -5,7 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import FreeJoint, PhysicsModel
+from ksim.physics import MovingFrame, PhysicsModel
+from ksim.terms.lookup import find_frame
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
 
@@ -17,23 +18,31 @@ class VerticalVelocityReward(Reward):
     r = v_z^2, with v the base's velocity in the world's frame, m/s.
 
     Attributes:
-      base: the free joint of the base.
+      base: the free joint of the base, or the body in its place.
 
     Reference:
       Rudin et al. 2022, arXiv:2109.11978, reward terms of the appendix.
     """
 
-    base: FreeJoint
+    base: MovingFrame
     scale: float = -0.5
 
     @classmethod
-    def create(cls, model: PhysicsModel, *, scale: float = -0.5) -> "VerticalVelocityReward":
-        """Finds the base.
+    def create(
+        cls, model: PhysicsModel, body: str | None = None, *, scale: float = -0.5
+    ) -> "VerticalVelocityReward":
+        """Finds the body.
+
+        Args:
+          model: the model.
+          body: its name; `None` for the floating base.
+          scale: weight of this term.
 
         Raises:
-          ValueError: if the model has no free joint.
+          KeyError: if there is no such body.
+          ValueError: if there is no floating base to default to.
         """
-        return cls(base=model.joints.require_base(cls.__name__), scale=scale)
+        return cls(base=find_frame(model, body, cls.__name__), scale=scale)
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the squared velocity, m^2/s^2, >= 0."""
@@ -47,23 +56,21 @@ class AngularVelocityXYReward(Reward):
     r = omega_x^2 + omega_y^2, with omega the base's angular velocity in its own frame, rad/s.
 
     Attributes:
-      base: the free joint of the base.
+      base: the free joint of the base, or the body in its place.
 
     Reference:
       Rudin et al. 2022, arXiv:2109.11978, reward terms of the appendix.
     """
 
-    base: FreeJoint
+    base: MovingFrame
     scale: float = -0.05
 
     @classmethod
-    def create(cls, model: PhysicsModel, *, scale: float = -0.05) -> "AngularVelocityXYReward":
-        """Finds the base.
-
-        Raises:
-          ValueError: if the model has no free joint.
-        """
-        return cls(base=model.joints.require_base(cls.__name__), scale=scale)
+    def create(
+        cls, model: PhysicsModel, body: str | None = None, *, scale: float = -0.05
+    ) -> "AngularVelocityXYReward":
+        """Finds the body; arguments and errors are those of `VerticalVelocityReward.create`."""
+        return cls(base=find_frame(model, body, cls.__name__), scale=scale)
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the squared rate, rad^2/s^2, >= 0."""

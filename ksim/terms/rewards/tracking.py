@@ -5,10 +5,10 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.physics import FreeJoint, PhysicsModel
+from ksim.physics import MovingFrame, PhysicsModel
 from ksim.physics.rotation import heading_of, rotate, rotate_inverse
 from ksim.terms.checks import check_positive
-from ksim.terms.lookup import read_command
+from ksim.terms.lookup import find_frame, read_command
 from ksim.terms.rewards.base import Reward
 from ksim.terms.rewards.kernel import squared_exponential
 from ksim.terms.term import Carry, StepState
@@ -22,7 +22,7 @@ class LinearVelocityTrackingReward(Reward):
     robot's frame without tilt.
 
     Attributes:
-      base: the free joint of the base.
+      base: the free joint of the base, or the body in its place.
       command: name of a command `[2]`, m/s.
       sigma: kernel width, m/s, > 0.
 
@@ -31,7 +31,7 @@ class LinearVelocityTrackingReward(Reward):
       Learning", arXiv:2109.11978, reward terms of the appendix.
     """
 
-    base: FreeJoint
+    base: MovingFrame
     command: str = "linear_velocity"
     sigma: float = 0.5
 
@@ -39,17 +39,26 @@ class LinearVelocityTrackingReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
+        body: str | None = None,
         *,
         command: str = "linear_velocity",
         sigma: float = 0.5,
         scale: float = 1.0,
     ) -> "LinearVelocityTrackingReward":
-        """Finds the base; for the arguments see the attributes.
+        """Finds the body; for the other arguments see the attributes.
+
+        Args:
+          model: the model.
+          body: its name; `None` for the floating base.
+          command: see above.
+          sigma: see above.
+          scale: weight of this term.
 
         Raises:
-          ValueError: if the model has no free joint, or `sigma` is not positive.
+          KeyError: if there is no such body.
+          ValueError: if there is no floating base to default to, or `sigma` is not positive.
         """
-        base = model.joints.require_base(cls.__name__)
+        base = find_frame(model, body, cls.__name__)
         return cls(base=base, command=command, sigma=sigma, scale=scale)
 
     def __post_init__(self) -> None:
@@ -71,7 +80,7 @@ class AngularVelocityTrackingReward(Reward):
     world's vertical axis.
 
     Attributes:
-      base: the free joint of the base.
+      base: the free joint of the base, or the body in its place.
       command: name of a command `[1]`, rad/s.
       sigma: kernel width, rad/s, > 0.
 
@@ -79,7 +88,7 @@ class AngularVelocityTrackingReward(Reward):
       Rudin et al. 2022, arXiv:2109.11978, reward terms of the appendix.
     """
 
-    base: FreeJoint
+    base: MovingFrame
     command: str = "angular_velocity"
     sigma: float = 0.5
 
@@ -87,17 +96,26 @@ class AngularVelocityTrackingReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
+        body: str | None = None,
         *,
         command: str = "angular_velocity",
         sigma: float = 0.5,
         scale: float = 1.0,
     ) -> "AngularVelocityTrackingReward":
-        """Finds the base; for the arguments see the attributes.
+        """Finds the body; for the other arguments see the attributes.
+
+        Args:
+          model: the model.
+          body: its name; `None` for the floating base.
+          command: see above.
+          sigma: see above.
+          scale: weight of this term.
 
         Raises:
-          ValueError: if the model has no free joint, or `sigma` is not positive.
+          KeyError: if there is no such body.
+          ValueError: if there is no floating base to default to, or `sigma` is not positive.
         """
-        base = model.joints.require_base(cls.__name__)
+        base = find_frame(model, body, cls.__name__)
         return cls(base=base, command=command, sigma=sigma, scale=scale)
 
     def __post_init__(self) -> None:
