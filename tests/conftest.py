@@ -18,14 +18,14 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 # As ksim does, which is imported after JAX here.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import flax.struct
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
 # Traces of hundreds of programs stay: to look through them as often as Python would takes a tenth
 # of the suite's time.
 gc.set_threshold(50_000, 20, 100)
-
-import flax.struct  # noqa: E402
-import jax  # noqa: E402
-import pytest  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_include_full_tracebacks_in_locations", False)  # takes time, and nobody looks

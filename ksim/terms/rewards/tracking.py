@@ -102,19 +102,7 @@ class AngularVelocityTrackingReward(Reward):
         sigma: float = 0.5,
         scale: float = 1.0,
     ) -> "AngularVelocityTrackingReward":
-        """Finds the body; for the other arguments see the attributes.
-
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          command: see above.
-          sigma: see above.
-          scale: weight of this term.
-
-        Raises:
-          KeyError: if there is no such body.
-          ValueError: if there is no floating base to default to, or `sigma` is not positive.
-        """
+        """Finds the body; arguments and errors are those of the linear velocity's reward."""
         base = find_frame(model, body, cls.__name__)
         return cls(base=base, command=command, sigma=sigma, scale=scale)
 
