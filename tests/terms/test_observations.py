@@ -26,15 +26,11 @@ from ksim.terms import (
     SensorObservation,
     UniformNoise,
 )
+from tests.terms.robot_states import FEET, pose
 
 HALF = math.sqrt(0.5)
 YAW_90 = [HALF, 0.0, 0.0, HALF]
 PITCH_90 = [HALF, 0.0, HALF, 0.0]
-FEET = ("left_foot", "right_foot")
-
-
-def pose(quaternion=(1.0, 0.0, 0.0, 0.0), joints=(0.0,) * 5, height=1.0):
-    return [0.0, 0.0, height, *quaternion, *joints]
 
 
 def observe(observation, state):
