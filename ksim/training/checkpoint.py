@@ -16,6 +16,7 @@ import json
 import logging
 import re
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ from ksim.training.manifest import (
     write_manifest,
 )
 from ksim.training.state_leaves import LeafSpec, check_specs_fit, is_key, leaf_spec, named_leaves
+
+EVALUATION_RETURN = "evaluation_return"
+"""Of a checkpoint's metadata: the mean return of its policy, if it was evaluated."""
+
+BEST_NAME = "best"
+"""Behind the path of a run or a folder of checkpoints: the checkpoint that was evaluated best."""
 
 _ARRAYS_NAME = "arrays"
 _METADATA_NAME = "metadata.json"
@@ -177,7 +184,31 @@ def list_checkpoints(directory: Path) -> list[Path]:
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The newest intact checkpoint in `directory`, or None; damaged ones are logged and skipped."""
-    for path in reversed(list_checkpoints(directory)):
+    return _first_intact(reversed(list_checkpoints(directory)))
+
+
+def best_checkpoint(directory: Path) -> Path | None:
+    """The intact checkpoint in `directory` that was evaluated best, or None if none was evaluated.
+
+    Of equally good ones it is the newest.
+    """
+    evaluated = evaluation_returns(directory)
+    return _first_intact(sorted(evaluated, key=lambda path: (evaluated[path], path), reverse=True))
+
+
+def evaluation_returns(directory: Path) -> dict[Path, float]:
+    """The mean return of their evaluation, of those checkpoints in `directory` that have one."""
+    returns = {}
+    for path in list_checkpoints(directory):
+        with contextlib.suppress(CheckpointCorruptError):  # it is reported when it is to be used
+            metadata = read_metadata(path)
+            if EVALUATION_RETURN in metadata:
+                returns[path] = float(metadata[EVALUATION_RETURN])
+    return returns
+
+
+def _first_intact(paths: Iterable[Path]) -> Path | None:
+    for path in paths:
         try:
             verify_manifest(path)
         except CheckpointCorruptError as error:
@@ -191,7 +222,8 @@ def find_checkpoint(path: Path) -> Path:
     """The checkpoint that `path` names, verified.
 
     Args:
-      path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one.
+      path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one;
+        or one of these two with `/best` behind it, for the one that was evaluated best.
 
     Raises:
       ConfigError: if there is none, with what stands there instead.
@@ -201,20 +233,25 @@ def find_checkpoint(path: Path) -> Path:
     if (path / MANIFEST_NAME).is_file():
         verify_manifest(path)
         return path
-    for directory in (path, path / "checkpoints"):
-        if (latest := latest_checkpoint(directory)) is not None:
-            return latest
+    is_best_meant = path.name == BEST_NAME and not path.exists()
+    folder, choose = (path.parent, best_checkpoint) if is_best_meant else (path, latest_checkpoint)
+    for directory in (folder, folder / "checkpoints"):
+        if (chosen := choose(directory)) is not None:
+            return chosen
     existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
     content = sorted(entry.name for entry in existing.iterdir()) if existing.is_dir() else []
+    kind = "evaluated" if is_best_meant else "intact"
     raise ConfigError(
-        f"No intact checkpoint at {path}. Name a checkpoint (.../checkpoints/step_00000100), a "
+        f"No {kind} checkpoint at {path}. Name a checkpoint (.../checkpoints/step_00000100), a "
         f"folder of checkpoints or a run directory. {existing} "
         + (f"holds: {', '.join(content[:12])}." if content else "holds nothing.")
     )
 
 
 def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
-    """Removes all but the `keep` newest checkpoints, oldest first; call it after a save.
+    """Removes all but the `keep` newest checkpoints and the best one, oldest first.
+
+    Call it after a save.
 
     Args:
       directory: the folder of a run's checkpoints.
@@ -228,7 +265,9 @@ def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
     """
     if keep < 1:
         raise ValueError(f"keep={keep}: at least 1 checkpoint must be kept.")
-    removed = list_checkpoints(directory)[:-keep]
+    older = list_checkpoints(directory)[:-keep]
+    best = best_checkpoint(directory) if older else None
+    removed = [path for path in older if path != best]
     for path in removed:
         # Hidden first: a kill in the middle must not leave half a checkpoint under its name.
         shutil.rmtree(path.rename(path.with_name(f".{path.name}.removed")))

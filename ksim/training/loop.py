@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
 from ksim.training.acting import Acted, Actor
 from ksim.training.checkpoint import (
+    EVALUATION_RETURN,
+    evaluation_returns,
     has_part,
     prune_checkpoints,
     restore_checkpoint,
@@ -81,6 +84,8 @@ class TrainingLoop:
 
     Attributes:
       stopped_by: the signal that ended the run, in words; None if none did.
+      best_return: the highest mean return of an evaluation of which a checkpoint is kept; -inf if
+        there is none.
     """
 
     def __init__(
@@ -100,9 +105,12 @@ class TrainingLoop:
         self._status = status
         self._processes = processes or SingleProcess()
         self.stopped_by: str | None = None
+        self.best_return = -math.inf
         self._is_time_to_save = False
         self._last_save_time = time.monotonic()
         self._saved_iteration: int | None = None
+        self._evaluated_iteration: int | None = None
+        self._evaluation_return = -math.inf
         self._ahead: Future[Acted] | None = None
 
     def run(self, start_from: Path | None, stop: GracefulStop, start_time: float) -> RunState:
@@ -127,6 +135,7 @@ class TrainingLoop:
             )
             with status.phase("building the initial state"):
                 state = initial_state.result()
+        self.best_return = self._processes.from_main("the best evaluation", self._kept_return())
         actor = Actor(program, compiled.rollout)
         first_iteration = state.iteration
         began = time.monotonic()
@@ -235,7 +244,17 @@ class TrainingLoop:
                 self._settings.seed,
                 self._settings.eval_length_seconds,
             )
-            return episodes.metrics()
+            metrics = episodes.metrics()
+        self._evaluated_iteration = state.iteration
+        self._evaluation_return = metrics["eval/episode/return"]
+        return metrics
+
+    def _kept_return(self) -> float:
+        """Returns the best return of the checkpoints that the directory has already."""
+        if self._directory is None or not self._processes.is_main:
+            return -math.inf
+        returns = evaluation_returns(self._directory.checkpoints_path)
+        return max(returns.values(), default=-math.inf)
 
     def _decide_together(self, state: RunState, stop: GracefulStop) -> None:
         """Settles what the clock and signals say, which one process may see and another not."""
@@ -258,7 +277,10 @@ class TrainingLoop:
         return self.stopped_by is not None
 
     def _save_if_due(self, state: RunState) -> None:
-        if self._is_time_to_save or self._is_due(self._settings.save_every_n_steps, state):
+        is_evaluated = self._evaluated_iteration == state.iteration
+        is_best = is_evaluated and self._evaluation_return > self.best_return
+        is_step = self._is_due(self._settings.save_every_n_steps, state)
+        if is_best or is_step or self._is_time_to_save:
             self._save(state)
 
     def _save(self, state: RunState) -> None:
@@ -275,9 +297,13 @@ class TrainingLoop:
         }
         if program.host is not None:
             whole["acting"] = program.host.unreplicate_state(state.acting_state)
+        metadata = self._settings.metadata
+        if self._evaluated_iteration == state.iteration:
+            metadata = metadata | {EVALUATION_RETURN: self._evaluation_return}
+            self.best_return = max(self.best_return, self._evaluation_return)
         if self._processes.is_main:
             directory = self._directory.checkpoints_path
-            save_checkpoint(directory, state.iteration, whole, self._settings.metadata)
+            save_checkpoint(directory, state.iteration, whole, metadata)
             prune_checkpoints(directory, self._settings.keep_checkpoints)
             report_to_launcher(str(self._directory.path), state.iteration)
         self._saved_iteration = state.iteration

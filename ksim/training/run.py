@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import gc
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from ksim.parallel.processes import (
     report_to_launcher,
 )
 from ksim.training.checkpoint import (
+    BEST_NAME,
     check_checkpoint_fits,
     read_step,
     restore_checkpoint,
@@ -128,7 +130,13 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
             processes.exchange("the end of the run", None)
         # After the display has shown its last iteration: where the run is stands last.
         status.message(
-            _conclusion(state.iteration, loop.stopped_by, run_directory.path, recorder.metrics)
+            _conclusion(
+                state.iteration,
+                loop.stopped_by,
+                run_directory.path,
+                recorder.metrics,
+                loop.best_return,
+            )
         )
     return RunResult(
         path=run_directory.path,
@@ -315,9 +323,13 @@ def _introduction_of_other(processes: ProcessGroup) -> str:
     return f"{me[0].upper()}{me[1:]} takes part; process 0 shows and writes the run."
 
 
-def _conclusion(iteration: int, stopped_by: str | None, path: Path, metrics: Metrics) -> str:
+def _conclusion(
+    iteration: int, stopped_by: str | None, path: Path, metrics: Metrics, best_return: float
+) -> str:
     how = f"Stopped ({stopped_by})" if stopped_by else "Finished"
     score = ""
     if "eval/episode/return" in metrics:
         score = f", evaluation return {metrics['eval/episode/return']:.2f}"
+    if best_return > metrics.get("eval/episode/return", -math.inf):
+        score += f" (the best was {best_return:.2f}: load_from_ckpt_path={path / BEST_NAME})"
     return f"{how} after {iteration} iterations{score}. The run is in {path}"

@@ -34,8 +34,9 @@ class RunConfig(Config):
     )
     load_from_ckpt_path: str | None = option(
         None,
-        help="Continue from this checkpoint, folder of checkpoints or run directory. A run_dir that"
-        " has checkpoints of its own goes on from those, unless this path lies in it.",
+        help="Continue from this checkpoint, folder of checkpoints or run directory; with /best"
+        " behind it, from the one that was evaluated best. A run_dir that has checkpoints of its"
+        " own goes on from those, unless this path lies in it.",
     )
     save_every_n_steps: int | None = option(
         100, help="Save a checkpoint every so often; null does not.", unit="iterations", minimum=1
@@ -44,7 +45,10 @@ class RunConfig(Config):
         600.0, help="Save a checkpoint every so often; null does not.", unit="s", above=0
     )
     keep_checkpoints: int = option(
-        3, help="How many of the newest checkpoints are kept.", unit="checkpoints", minimum=1
+        3,
+        help="How many of the newest checkpoints are kept, beside the one that was evaluated best.",
+        unit="checkpoints",
+        minimum=1,
     )
     is_compilation_cached: bool = option(
         True,
