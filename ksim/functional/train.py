@@ -21,7 +21,9 @@ from ksim.training.compilation import enable_compilation_cache
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, RunState, TrainingLoop
 from ksim.training.program import Program
+from ksim.training.state_leaves import check_specs_fit, leaf_spec, named_leaves
 from ksim.training.status import RunStatus
+from ksim.training.train_state import TrainState
 
 
 @struct.dataclass
@@ -49,6 +51,7 @@ def train_ppo(
     runner_config: RunnerConfig | None = None,
     obs_shape: tuple[int, ...] | None = None,
     n_actions: int | None = None,
+    agent_state: PPOAgentState | None = None,
 ) -> tuple[PPOTrainState, PPOMetricsHistory]:
     """Trains a policy in an environment, on all devices, and writes no file.
 
@@ -69,6 +72,9 @@ def train_ppo(
       obs_shape: the shape that the observation is expected to have. Several observations are one
         vector, in the order of their names.
       n_actions: the number of choices that the environment is expected to offer.
+      agent_state: an agent to go on with, as another training returned it or `load_checkpoint` read
+        it. Environments, random numbers and the schedule of the learning rate begin anew. `None`
+        begins with an agent that has learned nothing.
 
     Returns:
       The state at the end, and metrics of every update.
@@ -77,6 +83,7 @@ def train_ppo(
       TypeError: if an argument is of another kind.
       ValueError: if options do not fit together, `total_timesteps` is less than one update, or the
         environment does not look as expected. Nothing has been compiled then.
+      CheckpointMismatchError: if `agent_state` is of other networks; it names the leaves.
       FloatingPointError: if a loss is not a finite number any more.
     """
     if env_params is not None:
@@ -85,19 +92,39 @@ def train_ppo(
     runner_config = RunnerConfig() if runner_config is None else runner_config
     check_kind("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
     check_kind("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig")
+    if agent_state is not None:
+        kind = "the agent_state of what train_ppo returned, or what load_checkpoint read"
+        check_kind("agent_state", agent_state, PPOAgentState, kind)
     environment = joined_environment(env, obs_shape, n_actions)
     task = EnvironmentTask(environment, ppo_config, runner_config)
     if runner_config.is_compilation_cached:
         enable_compilation_cache()
     program, recorder = task.build(), HistoryRecorder()
+    start = None if agent_state is None else _start_with(agent_state, program, runner_config.seed)
     console = None if runner_config.is_progress_shown else Console(file=io.StringIO())
     with RunStatus(task.num_updates, console) as status:
         status.message(_introduction(env, program))
         settings = _loop_settings(runner_config.seed, task.num_updates)
         loop = TrainingLoop(program, settings, None, [recorder], status)
         # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.
-        state = loop.run(None, GracefulStop(), time.monotonic())
+        state = loop.run(start, GracefulStop(), time.monotonic())
     return _train_state(program, state), recorder.history()
+
+
+def _start_with(agent_state: PPOAgentState, program: Program, seed: int) -> TrainState:
+    """Returns a train state that has learned what an agent has, and is new otherwise."""
+    new = program.initial_train_state(seed)
+    expected = PPOAgentState(new.learner, new.normalizer)
+    specs = (
+        {name: leaf_spec(name, leaf) for name, leaf in named_leaves(state).items()}
+        for state in (expected, agent_state)
+    )
+    check_specs_fit(*specs, "The agent_state")
+    # The structure of the new one: it holds the networks' functions, too.
+    given = jax.tree.unflatten(jax.tree.structure(expected), jax.tree.leaves(agent_state))
+    scale = new.learner.learning_rate_scale
+    learner = given.learner.replace(learning_rate_scale=scale)
+    return new.replace(learner=learner, normalizer=given.normalizer)
 
 
 def _introduction(env: Environment, program: Program) -> str:

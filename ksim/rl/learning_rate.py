@@ -55,6 +55,8 @@ class LearningRateSchedule:
 
     def at(self, iteration: Int[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
         """Returns the factor with which an iteration begins, given the last one's."""
+        if self.kind == "constant":  # whatever a checkpoint of another schedule ended with
+            return jnp.ones_like(scale)
         if self.kind == "linear":
             return self._share_left(iteration)
         if self.kind == "cosine":

@@ -30,6 +30,7 @@ from ksim.training.program import TRAIN, CompiledProgram, Program
 from ksim.training.run_directory import RunDirectory
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, device_metrics
+from ksim.training.train_state import TrainState
 from ksim.training.workload import Workload
 
 
@@ -113,11 +114,14 @@ class TrainingLoop:
         self._evaluation_return = -math.inf
         self._ahead: Future[Acted] | None = None
 
-    def run(self, start_from: Path | None, stop: GracefulStop, start_time: float) -> RunState:
+    def run(
+        self, start_from: Path | TrainState | None, stop: GracefulStop, start_time: float
+    ) -> RunState:
         """Trains.
 
         Args:
-          start_from: the checkpoint to continue from; `None` starts anew.
+          start_from: the checkpoint to continue from, or a train state to begin with in new
+            environments; `None` starts anew.
           stop: says when the user wants to stop.
           start_time: when the run began (`time.monotonic`), for `time/first_update_seconds`.
 
@@ -156,11 +160,11 @@ class TrainingLoop:
             self._save(state)
         return state
 
-    def initial_state(self, start_from: Path | None) -> RunState:
+    def initial_state(self, start_from: Path | TrainState | None) -> RunState:
         """Returns the state of a new run, or that of a checkpoint."""
         program = self._program
-        if start_from is None:
-            train_state = program.initial_train_state(self._settings.seed)
+        if not isinstance(start_from, Path):
+            train_state = start_from or program.initial_train_state(self._settings.seed)
             env_state = program.new_environments(self._settings.seed)
             acting_state = train_state
         else:

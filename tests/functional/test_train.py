@@ -23,7 +23,9 @@ TOTAL_ENVS = 8
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
 
 
-def small_run(env=None, num_devices=2, num_updates=3, runner_options=None, **changes):
+def small_run(
+    env=None, num_devices=2, num_updates=3, runner_options=None, agent_state=None, **changes
+):
     """Trains in TOTAL_ENVS environments, however many devices they are on."""
     env = CartPole() if env is None else env
     runner_config = RunnerConfig(
@@ -32,7 +34,12 @@ def small_run(env=None, num_devices=2, num_updates=3, runner_options=None, **cha
         num_devices=num_devices,
         **(runner_options or {}),
     )
-    return train_ppo(env, ppo_config=PPOConfig(**(SMALL | changes)), runner_config=runner_config)
+    return train_ppo(
+        env,
+        ppo_config=PPOConfig(**(SMALL | changes)),
+        runner_config=runner_config,
+        agent_state=agent_state,
+    )
 
 
 def assert_same(found, expected, **tolerance):

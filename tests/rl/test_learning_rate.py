@@ -20,6 +20,8 @@ def after_updates(schedule, *kls, scale=1.0, iteration=0):
 def test_constant():
     schedule = LearningRateSchedule()
     assert [at(schedule, i) for i in (0, 5, 1000)] == [1, 1, 1]
+    # A run that goes on from a checkpoint of a linear schedule, which ended near 0.
+    assert at(schedule, 5, scale=0.01) == 1
     assert after_updates(schedule, 10.0, 0.0) == 1
 
 
