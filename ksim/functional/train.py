@@ -1,5 +1,6 @@
 """PPO as a function of an environment."""
 
+import dataclasses
 import io
 import time
 
@@ -21,7 +22,7 @@ from ksim.training.compilation import enable_compilation_cache
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, RunState, TrainingLoop
 from ksim.training.program import Program
-from ksim.training.state_leaves import check_specs_fit, leaf_spec, named_leaves
+from ksim.training.state_leaves import check_specs_fit, leaf_specs
 from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
 
@@ -115,16 +116,12 @@ def _start_with(agent_state: PPOAgentState, program: Program, seed: int) -> Trai
     """Returns a train state that has learned what an agent has, and is new otherwise."""
     new = program.initial_train_state(seed)
     expected = PPOAgentState(new.learner, new.normalizer)
-    specs = (
-        {name: leaf_spec(name, leaf) for name, leaf in named_leaves(state).items()}
-        for state in (expected, agent_state)
-    )
-    check_specs_fit(*specs, "The agent_state")
+    check_specs_fit(leaf_specs(expected), leaf_specs(agent_state), "The agent_state")
     # The structure of the new one: it holds the networks' functions, too.
     given = jax.tree.unflatten(jax.tree.structure(expected), jax.tree.leaves(agent_state))
     scale = new.learner.learning_rate_scale
-    learner = given.learner.replace(learning_rate_scale=scale)
-    return new.replace(learner=learner, normalizer=given.normalizer)
+    learner = dataclasses.replace(given.learner, learning_rate_scale=scale)
+    return dataclasses.replace(new, learner=learner, normalizer=given.normalizer)
 
 
 def _introduction(env: Environment, program: Program) -> str:

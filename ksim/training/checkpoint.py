@@ -33,7 +33,14 @@ from ksim.training.manifest import (
     verify_manifest,
     write_manifest,
 )
-from ksim.training.state_leaves import LeafSpec, check_specs_fit, is_key, leaf_spec, named_leaves
+from ksim.training.state_leaves import (
+    LeafSpec,
+    check_specs_fit,
+    is_key,
+    leaf_spec,
+    leaf_specs,
+    named_leaves,
+)
 
 EVALUATION_RETURN = "evaluation_return"
 """Of a checkpoint's metadata: the mean return of its policy, if it was evaluated."""
@@ -134,7 +141,7 @@ def check_checkpoint_fits(path: Path, target: PyTree, part: str | tuple[str, ...
       CheckpointCorruptError: if the metadata is missing or was changed.
       CheckpointMismatchError: naming each leaf, what was expected and what was found.
     """
-    expected = {name: leaf_spec(name, leaf) for name, leaf in named_leaves(target).items()}
+    expected = leaf_specs(target)
     found = {
         name: LeafSpec(tuple(record["shape"]), record["dtype"])
         for name, record in _read_description(path)["leaves"].items()

@@ -49,6 +49,11 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
     return {name: leaf for name, (_, leaf) in zip(names, paths_and_leaves, strict=True)}
 
 
+def leaf_specs(tree: PyTree) -> dict[str, LeafSpec]:
+    """Shape and dtype of every leaf of `tree`, by name; for errors see the functions of each."""
+    return {name: leaf_spec(name, leaf) for name, leaf in named_leaves(tree).items()}
+
+
 def leaf_spec(name: str, leaf: Any) -> LeafSpec:
     """Shape and dtype of an array, a typed key, a `ShapeDtypeStruct` or a number.
 
