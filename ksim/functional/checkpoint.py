@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from ksim.parallel import replicate, unreplicate
 from ksim.training import checkpoint
+from ksim.training.checkpoint_folder import find_checkpoint, list_checkpoints, step_of
 from ksim.training.state_leaves import named_leaves
 
 Tree = TypeVar("Tree")
@@ -43,7 +44,7 @@ def save_checkpoint(
     """
     directory = Path(directory)
     if step is None:
-        step = 1 + max(map(checkpoint.step_of, checkpoint.list_checkpoints(directory)), default=-1)
+        step = 1 + max(map(step_of, list_checkpoints(directory)), default=-1)
     if step < 0:
         raise ValueError(f"save_checkpoint(step={step}): the first step is 0.")
     if unreplicate:
@@ -70,7 +71,7 @@ def load_checkpoint(
       ValueError: if there is no intact checkpoint, or it does not fit the template: it names the
         leaves, what was expected and what was found.
     """
-    path = checkpoint.find_checkpoint(Path(directory))
+    path = find_checkpoint(Path(directory))
     restored = jax.tree.map(jnp.asarray, checkpoint.restore_checkpoint(path, template))
     return restored if replicate_to is None else replicate(restored, replicate_to)
 

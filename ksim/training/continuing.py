@@ -5,7 +5,8 @@ from typing import Any
 
 from ksim.config import ConfigError
 from ksim.config.concerns import RunConfig
-from ksim.training.checkpoint import find_checkpoint, list_checkpoints, read_metadata
+from ksim.training.checkpoint import read_metadata
+from ksim.training.checkpoint_folder import find_checkpoint, list_checkpoints
 from ksim.training.run_directory import RunDirectory, user_path
 
 

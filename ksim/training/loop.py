@@ -12,14 +12,8 @@ import numpy as np
 
 from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
 from ksim.training.acting import Acted, Actor
-from ksim.training.checkpoint import (
-    EVALUATION_RETURN,
-    evaluation_returns,
-    has_part,
-    prune_checkpoints,
-    restore_checkpoint,
-    save_checkpoint,
-)
+from ksim.training.checkpoint import has_part, restore_checkpoint, save_checkpoint
+from ksim.training.checkpoint_folder import EVALUATION_RETURN, evaluation_returns, prune_checkpoints
 from ksim.training.compilation import compile_program
 from ksim.training.evaluation import run_episodes
 from ksim.training.garbage import no_garbage_collection

@@ -17,13 +17,8 @@ from ksim.parallel.processes import (
     current_processes,
     report_to_launcher,
 )
-from ksim.training.checkpoint import (
-    BEST_NAME,
-    check_checkpoint_fits,
-    read_step,
-    restore_checkpoint,
-    set_aside_later_checkpoints,
-)
+from ksim.training.checkpoint import check_checkpoint_fits, read_step, restore_checkpoint
+from ksim.training.checkpoint_folder import BEST_NAME, set_aside_later_checkpoints
 from ksim.training.compilation import compile_rollout, enable_compilation_cache
 from ksim.training.continuing import (
     checkpoint_to_continue,

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from ksim.config import ConfigError
-from ksim.training.checkpoint import (
+from ksim.training.checkpoint import save_checkpoint
+from ksim.training.checkpoint_folder import (
     best_checkpoint,
     find_checkpoint,
     list_checkpoints,
     prune_checkpoints,
-    save_checkpoint,
 )
 from ksim.training.evaluation import Episodes
 from tests.small_cartpole import small_task

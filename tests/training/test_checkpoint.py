@@ -22,13 +22,15 @@ from ksim.training import checkpoint as checkpoint_module
 from ksim.training.checkpoint import (
     CheckpointSaveError,
     check_checkpoint_fits,
+    read_metadata,
+    restore_checkpoint,
+    save_checkpoint,
+)
+from ksim.training.checkpoint_folder import (
     find_checkpoint,
     latest_checkpoint,
     list_checkpoints,
     prune_checkpoints,
-    read_metadata,
-    restore_checkpoint,
-    save_checkpoint,
     set_aside_later_checkpoints,
 )
 from ksim.training.manifest import CheckpointCorruptError
@@ -358,7 +360,8 @@ def test_checkpoint_folder_that_cannot_be_made(tmp_path):
 SAVE_FOR_EVER = """
 import itertools, pathlib, sys
 import numpy as np
-from ksim.training.checkpoint import prune_checkpoints, save_checkpoint
+from ksim.training.checkpoint import save_checkpoint
+from ksim.training.checkpoint_folder import prune_checkpoints
 folder = pathlib.Path(sys.argv[1])
 for step in itertools.count(int(sys.argv[2])):
     save_checkpoint(folder, step // 2, {"weights": np.full(100_000, step, np.float32)}, {})
