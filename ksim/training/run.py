@@ -326,5 +326,6 @@ def _conclusion(
     if "eval/episode/return" in metrics:
         score = f", evaluation return {metrics['eval/episode/return']:.2f}"
     if best_return > metrics.get("eval/episode/return", -math.inf):
-        score += f" (the best was {best_return:.2f}: load_from_ckpt_path={path / BEST_NAME})"
+        kept = path / BEST_NAME
+        score += f" (the best evaluation returned {best_return:.2f}: load_from_ckpt_path={kept})"
     return f"{how} after {iteration} iterations{score}. The run is in {path}"

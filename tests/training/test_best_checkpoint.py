@@ -109,7 +109,7 @@ def test_a_run_saves_and_keeps_its_best(returns, tmp_path, capsys):
     returns += [7.0]
     kept, output = train(max_steps=9)
     assert kept == [9]
-    assert "the best was" not in output
+    assert "the best evaluation" not in output
 
 
 def test_the_best_is_looked_at(returns, tmp_path, capsys):
