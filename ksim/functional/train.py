@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -87,15 +88,9 @@ def train_ppo(
       CheckpointMismatchError: if `agent_state` is of other networks; it names the leaves.
       FloatingPointError: if a loss is not a finite number any more.
     """
-    if env_params is not None:
-        check_kind("env_params", env_params, EnvParams, "what make(...) returned, or be left out")
+    _check_kinds(env_params, ppo_config, runner_config, agent_state)
     ppo_config = PPOConfig() if ppo_config is None else ppo_config
     runner_config = RunnerConfig() if runner_config is None else runner_config
-    check_kind("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
-    check_kind("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig")
-    if agent_state is not None:
-        kind = "the agent_state of what train_ppo returned, or what load_checkpoint read"
-        check_kind("agent_state", agent_state, PPOAgentState, kind)
     environment = joined_environment(env, obs_shape, n_actions)
     task = EnvironmentTask(environment, ppo_config, runner_config)
     if runner_config.is_compilation_cached:
@@ -110,6 +105,17 @@ def train_ppo(
         # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.
         state = loop.run(start, GracefulStop(), time.monotonic())
     return _train_state(program, state), recorder.history()
+
+
+def _check_kinds(env_params: Any, ppo_config: Any, runner_config: Any, agent_state: Any) -> None:
+    for name, value, kind, instead in (
+        ("env_params", env_params, EnvParams, "what make(...) returned, or be left out"),
+        ("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig"),
+        ("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig"),
+        ("agent_state", agent_state, PPOAgentState, "the agent_state of what train_ppo returned"),
+    ):
+        if value is not None:
+            check_kind(name, value, kind, instead)
 
 
 def _start_with(agent_state: PPOAgentState, program: Program, seed: int) -> TrainState:
