@@ -8,6 +8,15 @@ from jaxtyping import Array
 
 from ksim.envs.environment import ActionSpace, DiscreteActions, Environment, Timestep
 
+OWN_METRICS = ("iteration", "env_steps", "wall_seconds", "reward/total")
+"""Names of metrics that every run logs, beside those of `OWN_GROUPS`."""
+
+OWN_GROUPS = (
+    *("communication/", "curriculum/", "device/", "episode/", "eval/", "loss/", "policy/"),
+    *("termination/", "throughput/", "time/", "value/"),
+)
+"""How the names of all other metrics of a run begin."""
+
 Types = dict[str, str]
 """The dtype and shape of each leaf of a tree by its path, as in `float32[3]`."""
 
@@ -112,6 +121,11 @@ def _check_step(environment: Environment) -> None:
         advice = f"give an array of type {shown}, as jnp.float32(1) and jnp.bool_(False) are."
         is_kept = found.endswith(kind)
         require(environment, is_kept, rule, f"{name[1:]} is {found}", advice, TypeError)
+    for name in timestep.metrics:
+        is_own = name in OWN_METRICS or name.startswith(OWN_GROUPS)
+        rule, found = "metrics have names of their own", f'every run logs "{name}" or its like'
+        advice = f'write "my_{name}", for instance.'
+        require(environment, not is_own, rule, found, advice, ValueError)
 
 
 def _require_same_types(environment: Environment, before: Any, after: Any) -> None:

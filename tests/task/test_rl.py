@@ -139,6 +139,11 @@ def with_scale(scale):
             "must be a Reward, found LastActionObservation",
         ),
         ({"get_rewards": lambda model: []}, ValueError, r"get_rewards\(\) gave no rewards"),
+        (
+            {"get_rewards": lambda model: {"total": ksim.AliveReward()}},
+            ValueError,
+            'A reward cannot be called "total": the sum of all is logged by this name',
+        ),
         *(
             (
                 {"get_rewards": lambda model, scale=scale: [with_scale(scale)]},
