@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import ksim
+import ksim.sharding
 from ksim.runner import RunnerConfig, device_utils, train_ppo_multigpu
 from tests.small_cartpole import numbers
 

@@ -1,9 +1,7 @@
 """Runs PPO on an environment, on one device or several."""
 
 from ksim.functional import PPOMetricsHistory, PPOTrainState, RunnerConfig, train_ppo
-
-train_ppo_multigpu = train_ppo
-"""The same as `train_ppo`, which uses all devices anyway."""
+from ksim.runner.multigpu import train_ppo_multigpu
 
 __all__ = [
     "PPOMetricsHistory",
