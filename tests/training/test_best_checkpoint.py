@@ -97,9 +97,8 @@ def test_a_run_saves_and_keeps_its_best(returns, tmp_path, capsys):
     returns += [1.0, 5.0, 3.0, 2.0]
     kept, output = train(max_steps=4)
     assert kept == [2, 4]
-    assert (
-        f"evaluation return 2.00 (the best was 5.00: load_from_ckpt_path={run_dir}/best)" in output
-    )
+    best = f"the best evaluation returned 5.00: load_from_ckpt_path={run_dir}/best"
+    assert f"evaluation return 2.00 ({best})" in output
 
     # A run that goes on knows what it had: 4 is saved as the last one, not as the best.
     returns += [4.0, 4.5]
