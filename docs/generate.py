@@ -25,6 +25,7 @@ import ksim
 from ksim.config import option_table, options_of
 from ksim.functional import PPOConfig, RunnerConfig
 from ksim.terms.checks import Range
+from ksim.terms.feet import FeetNames
 from ksim.terms.joint_values import JointValues, Pose
 from ksim.terms.lookup import Names
 
@@ -45,7 +46,13 @@ FAMILIES = {
 }
 
 # What signatures are shortened by, longest first.
-ALIASES: dict[str, Any] = {"Pose": Pose, "JointValues": JointValues, "Names": Names, "Range": Range}
+ALIASES: dict[str, Any] = {
+    "FeetNames": FeetNames,
+    "Pose": Pose,
+    "JointValues": JointValues,
+    "Names": Names,
+    "Range": Range,
+}
 
 MAX_DIFF_LINES = 20
 

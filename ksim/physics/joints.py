@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ksim.config import unknown_name_message
 from ksim.physics.floating_base import FreeJoint, find_base, find_floating
-from ksim.physics.names import check_names
+from ksim.physics.names import check_names, match_names
 from ksim.physics.rows import replace_rows
 
 
@@ -100,27 +100,29 @@ class JointIndex:
     def select(
         self, names: tuple[str, ...] | list[str] | None = None, asked_by: str = "joints"
     ) -> JointSelection:
-        """Returns joints by name; `None` selects all hinge and slide joints.
+        """Returns joints by name or pattern, as `match_names`; `None` selects all of `names`.
 
         Raises:
-          KeyError: if a name is not a hinge or slide joint of the model.
+          KeyError: if a name is not a hinge or slide joint of the model, or a pattern fits none.
           TypeError: if the names are a single text.
           ValueError: if a joint is named twice.
         """
-        chosen = self.names if names is None else check_names(names, "joint", asked_by)
-        for name in chosen:
+        chosen = self.names
+        if names is not None:
+            self._refuse_others(check_names(names, "joint", asked_by), asked_by)
+            chosen = match_names(names, self.names, "joint", asked_by)
+        rows = [self._selections[name] for name in chosen]
+        qpos_ids, qvel_ids, lower, upper = zip(*rows, strict=True) if rows else ((), (), (), ())
+        return JointSelection(chosen, qpos_ids, qvel_ids, lower, upper)
+
+    def _refuse_others(self, names: tuple[str, ...], asked_by: str) -> None:
+        for name in names:
             if name in self._others:
                 raise KeyError(
                     f'{asked_by}(joint="{name}"): this is a {self._others[name]} joint, and only'
                     " hinges and slides can be selected. Read state.physics.qpos and qvel in a"
                     " term of your own."
                 )
-            if name not in self._selections:
-                message = unknown_name_message(name, self.names, kind="joint")
-                raise KeyError(f'{asked_by}(joint="{name}"): {message}')
-        rows = [self._selections[name] for name in chosen]
-        qpos_ids, qvel_ids, lower, upper = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return JointSelection(chosen, qpos_ids, qvel_ids, lower, upper)
 
     def free_joint(self, body: str, asked_by: str = "joints") -> FreeJoint:
         """Returns the free joint of any floating body, such as a ball beside the robot.

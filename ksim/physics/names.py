@@ -1,6 +1,11 @@
 """Names of parts of a model, as a user gives them."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from ksim.config import unknown_name_message
+
+_PATTERN_LETTERS = set("*?[")
 
 
 def check_names(names: Sequence[str], kind: str, asked_by: str) -> tuple[str, ...]:
@@ -23,3 +28,34 @@ def check_names(names: Sequence[str], kind: str, asked_by: str) -> tuple[str, ..
         if list(names).count(name) > 1:
             raise ValueError(f'{asked_by}({kind}="{name}"): named twice. Name each {kind} once.')
     return tuple(names)
+
+
+def match_names(
+    names: Sequence[str], known: Sequence[str], kind: str, asked_by: str
+) -> tuple[str, ...]:
+    """Returns the names of parts of a model that names and patterns stand for.
+
+    In a pattern, `*` stands for any letters, as in a shell. It stands for all parts that it fits,
+    in the model's order, but for those that stand before it already.
+
+    Args:
+      names: the names and patterns.
+      known: all names that the model has, in its order.
+      kind: what they name, for the error message, as `joint`.
+      asked_by: who was given them, for the error message.
+
+    Raises:
+      KeyError: if a name does not exist, or a pattern fits none.
+      TypeError: if they are a single text.
+      ValueError: if a name is there twice.
+    """
+    chosen: dict[str, None] = {}
+    for name in check_names(names, kind, asked_by):
+        is_pattern = name not in known and _PATTERN_LETTERS & set(name)
+        fitting = [one for one in known if fnmatchcase(one, name)] if is_pattern else [name]
+        if not set(fitting) & set(known):
+            plural = "bodies" if kind == "body" else f"{kind}s"
+            message = unknown_name_message(name, known, kind=kind, plural=plural)
+            raise KeyError(f'{asked_by}({kind}="{name}"): {message}')
+        chosen |= dict.fromkeys(fitting)
+    return tuple(chosen)

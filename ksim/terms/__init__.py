@@ -12,6 +12,7 @@ from ksim.terms.commands import (
     LinearVelocityCommand,
     ResampledCommand,
 )
+from ksim.terms.contacts import ContactSensors
 from ksim.terms.curricula import (
     ConstantCurriculum,
     Curriculum,
@@ -71,6 +72,7 @@ from ksim.terms.rewards import (
     AngularVelocityTrackingReward,
     AngularVelocityXYReward,
     BaseHeightReward,
+    ContactReward,
     EnergyReward,
     FeetAirTimeReward,
     FeetClearanceReward,
@@ -91,6 +93,7 @@ from ksim.terms.rewards import (
 from ksim.terms.term import Carry, StepState, Term, name_terms
 from ksim.terms.terminations import (
     BadVelocityTermination,
+    ContactTermination,
     FallenTermination,
     Termination,
     TimeOutTermination,
@@ -118,6 +121,9 @@ __all__ = [
     "Command",
     "CommandObservation",
     "ConstantCurriculum",
+    "ContactReward",
+    "ContactSensors",
+    "ContactTermination",
     "Curriculum",
     "DampingRandomizer",
     "EnergyReward",

@@ -4,11 +4,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
-from ksim.physics import MovingFrame, PhysicsModel, check_names, moving_frame
+from ksim.physics import MovingFrame, PhysicsModel, match_names, moving_frame
 from ksim.terms.term import StepState
 
 Names = tuple[str, ...] | list[str]
-"""Names of parts of the model; a single one is written `("left_foot",)`."""
+"""Names of parts of the model, or patterns, in which `*` stands for any letters, as
+`("*_knee", "waist")`; a single one is written `("left_foot",)`."""
 
 SMALLEST_COMMAND = 0.1
 """A command shorter than this, in m/s or rad/s, tells the robot to stand."""
@@ -38,15 +39,15 @@ def find_all(model: PhysicsModel, kind: str, names: Names, asked_by: str) -> tup
     Args:
       model: the model.
       kind: `body`, `geom`, `site`, `sensor` or `actuator`.
-      names: their names in the MJCF, at least one.
+      names: their names in the MJCF, or patterns; at least one.
       asked_by: the class that asks, for the error message.
 
     Raises:
-      KeyError: if a name does not exist.
+      KeyError: if a name does not exist, or a pattern fits none.
       TypeError: if the names are a single text.
       ValueError: if no name is given, or one is given twice.
     """
-    names = check_names(names, kind, asked_by)
+    names = match_names(names, model.names(kind), kind, asked_by)
     if not names:
         raise ValueError(
             f"{asked_by}: name at least one {kind}."

@@ -118,14 +118,14 @@ def model():
 
 @pytest.fixture(scope="session")
 def make_physics(model):
-    """Computes the physics of a state with native MuJoCo."""
+    """Computes the physics of a state with native MuJoCo; of the biped, unless another is given."""
 
-    def make(qpos=None, qvel=None, ctrl=None, **fields):
-        data = mujoco.MjData(model.mj_model)
-        data.qpos[:] = model.mj_model.qpos0 if qpos is None else qpos
+    def make(qpos=None, qvel=None, ctrl=None, of=model, **fields):
+        data = mujoco.MjData(of.mj_model)
+        data.qpos[:] = of.mj_model.qpos0 if qpos is None else qpos
         data.qvel[:] = 0.0 if qvel is None else qvel
         data.ctrl[:] = 0.0 if ctrl is None else ctrl
-        mujoco.mj_forward(model.mj_model, data)
+        mujoco.mj_forward(of.mj_model, data)
         values = {name: getattr(data, name) for name in Snapshot.__dataclass_fields__}
         values = {name: np.asarray(value, np.float32) for name, value in values.items()}
         values["xmat"] = values["xmat"].reshape(-1, 3, 3)

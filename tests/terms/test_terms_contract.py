@@ -101,6 +101,10 @@ TERMS = {
     "AngularVelocityTrackingReward": (terms.AngularVelocityTrackingReward.create, (0.0, 1.0)),
     "AngularVelocityXYReward": (terms.AngularVelocityXYReward.create, (0.0, INF)),
     "BaseHeightReward": (lambda model: terms.BaseHeightReward.create(model, 1.0), (0.0, 1.0)),
+    "ContactReward": (
+        lambda model: terms.ContactReward.create(model, ("left_touch", "right_touch")),
+        (0.0, 2.0),
+    ),
     "EnergyReward": (terms.EnergyReward.create, (0.0, INF)),
     "FeetAirTimeReward": (
         lambda model: terms.FeetAirTimeReward.create(model, FEET),
@@ -126,6 +130,10 @@ TERMS = {
     "UprightReward": (terms.UprightReward.create, (0.0, 1.0)),
     "VerticalVelocityReward": (terms.VerticalVelocityReward.create, (0.0, INF)),
     "BadVelocityTermination": (lambda model: terms.BadVelocityTermination(), (0, 1)),
+    "ContactTermination": (
+        lambda model: terms.ContactTermination.create(model, ("left_touch",)),
+        (0, 1),
+    ),
     "FallenTermination": (
         lambda model: terms.FallenTermination.create(model, min_height=1.0, max_tilt_deg=60.0),
         (0, 1),

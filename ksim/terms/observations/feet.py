@@ -8,8 +8,8 @@ from jaxtyping import Array, Float
 
 from ksim.physics import MovingFrame, PhysicsModel
 from ksim.physics.rotation import rotate_inverse
-from ksim.terms.feet import Feet
-from ksim.terms.lookup import Names, find_all, find_frame
+from ksim.terms.feet import Feet, FeetNames, names_of
+from ksim.terms.lookup import find_all, find_frame
 from ksim.terms.observations.noise import Noise
 from ksim.terms.observations.noisy import NoisyObservation
 from ksim.terms.term import StepState
@@ -17,7 +17,7 @@ from ksim.terms.term import StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeetContactObservation(NoisyObservation):
-    """Whether each foot is in contact: `[feet]`, 1 or 0; 0 right after a reset.
+    """Whether each foot is in contact: `[feet]`, 1 or 0; of touch sensors 0 right after a reset.
 
     Attributes:
       feet: the feet.
@@ -29,7 +29,7 @@ class FeetContactObservation(NoisyObservation):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         min_contact_force: float = 1.0,
         noise: Noise | None = None,
@@ -38,13 +38,13 @@ class FeetContactObservation(NoisyObservation):
 
         Args:
           model: the model.
-          feet: names of sites with touch sensors.
-          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          feet: names of sites, or of sensors by site; see `Feet.create`.
+          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
           noise: noise to add.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, or the force is not positive.
+          KeyError: if there is no such site or sensor.
+          ValueError: if a foot has no sensor, or the force is not positive.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
         return cls(feet=found, noise=noise)
@@ -70,7 +70,7 @@ class FeetPositionObservation(NoisyObservation):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         body: str | None = None,
         noise: Noise | None = None,
@@ -79,7 +79,7 @@ class FeetPositionObservation(NoisyObservation):
 
         Args:
           model: the model.
-          feet: names of sites.
+          feet: names of sites; of a dictionary, its keys.
           body: name of the body they are relative to; `None` for the floating base.
           noise: noise to add.
 
@@ -89,7 +89,7 @@ class FeetPositionObservation(NoisyObservation):
         """
         return cls(
             base=find_frame(model, body, cls.__name__),
-            site_ids=find_all(model, "site", feet, cls.__name__),
+            site_ids=find_all(model, "site", names_of(feet), cls.__name__),
             noise=noise,
         )
 

@@ -3,6 +3,7 @@
 from ksim.terms.rewards.alive import AliveReward
 from ksim.terms.rewards.base import Reward
 from ksim.terms.rewards.base_motion import AngularVelocityXYReward, VerticalVelocityReward
+from ksim.terms.rewards.contact import ContactReward
 from ksim.terms.rewards.effort import ActionRateReward, EnergyReward, TorqueReward
 from ksim.terms.rewards.feet import FeetAirTimeReward, FeetClearanceReward, FeetSlipReward
 from ksim.terms.rewards.gait import GaitPhaseReward, SingleStanceReward
@@ -21,6 +22,7 @@ __all__ = [
     "AngularVelocityTrackingReward",
     "AngularVelocityXYReward",
     "BaseHeightReward",
+    "ContactReward",
     "EnergyReward",
     "FeetAirTimeReward",
     "FeetClearanceReward",

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Key
 
 from ksim.physics import PhysicsModel, check_names
 from ksim.terms.checks import check_not_negative, check_positive
-from ksim.terms.feet import Feet
+from ksim.terms.feet import Feet, FeetNames
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
@@ -45,7 +45,7 @@ class FeetAirTimeReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         min_air_time: float = 0.2,
         max_air_time: float = 0.5,
@@ -57,16 +57,16 @@ class FeetAirTimeReward(Reward):
 
         Args:
           model: the model.
-          feet: names of sites with touch sensors.
+          feet: names of sites, or of sensors by site; see `Feet.create`.
           min_air_time: a step of this time in the air pays nothing, s, >= 0.
           max_air_time: longer times in the air pay no more, s, above `min_air_time`.
           commands: names of commands, one of which must be above 0.1 for landings to pay.
-          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
           scale: weight of this term.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, or a number is out of bounds.
+          KeyError: if there is no such site or sensor.
+          ValueError: if a foot has no sensor, or a number is out of bounds.
         """
         return cls(
             feet=Feet.create(model, feet, cls.__name__, min_contact_force),
@@ -123,7 +123,7 @@ class FeetSlipReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         min_contact_force: float = 1.0,
         scale: float = -0.1,
@@ -132,13 +132,13 @@ class FeetSlipReward(Reward):
 
         Args:
           model: the model.
-          feet: names of sites with touch sensors.
-          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          feet: names of sites, or of sensors by site; see `Feet.create`.
+          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
           scale: weight of this term.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, or the force is not positive.
+          KeyError: if there is no such site or sensor.
+          ValueError: if a foot has no sensor, or the force is not positive.
         """
         return cls(feet=Feet.create(model, feet, cls.__name__, min_contact_force), scale=scale)
 
@@ -173,7 +173,7 @@ class FeetClearanceReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         height: float,
         min_contact_force: float = 1.0,
@@ -183,15 +183,15 @@ class FeetClearanceReward(Reward):
 
         Args:
           model: the model.
-          feet: names of sites with touch sensors.
+          feet: names of sites, or of sensors by site; see `Feet.create`.
           height: the wanted height of the sites in swing, m, > 0; that of a site whose foot stands
             is part of it.
-          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
           scale: weight of this term.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, or a number is not positive.
+          KeyError: if there is no such site or sensor.
+          ValueError: if a foot has no sensor, or a number is not positive.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
         return cls(feet=found, height=height, scale=scale)

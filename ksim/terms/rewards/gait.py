@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from ksim.physics import PhysicsModel, check_names
 from ksim.terms.checks import check_fraction, check_positive
-from ksim.terms.feet import Feet
+from ksim.terms.feet import Feet, FeetNames
 from ksim.terms.gait_clock import leg_phases, resolve_offsets
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
@@ -33,7 +33,7 @@ class SingleStanceReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         commands: Names = ("linear_velocity",),
         min_contact_force: float = 1.0,
@@ -43,14 +43,14 @@ class SingleStanceReward(Reward):
 
         Args:
           model: the model.
-          feet: names of sites with touch sensors.
+          feet: names of sites, or of sensors by site; see `Feet.create`.
           commands: names of commands, one of which must be above 0.1 for a reward.
-          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
           scale: weight of this term.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, or the force is not positive.
+          KeyError: if there is no such site or sensor.
+          ValueError: if a foot has no sensor, or the force is not positive.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
         return cls(feet=found, commands=check_names(commands, "command", cls.__name__), scale=scale)
@@ -92,7 +92,7 @@ class GaitPhaseReward(Reward):
     def create(
         cls,
         model: PhysicsModel,
-        feet: Names,
+        feet: FeetNames,
         *,
         phase_offsets: Sequence[float] | None = None,
         period: float = 0.8,
@@ -105,18 +105,18 @@ class GaitPhaseReward(Reward):
 
         Args:
           model: the model.
-          feet: names of sites with touch sensors.
+          feet: names of sites, or of sensors by site; see `Feet.create`.
           phase_offsets: how much of a stride each foot is ahead of the clock, as
             (0.0, 0.5, 0.5, 0.0) for the trot of a quadruped; by default foot i of n is i / n ahead.
           period: duration of one stride, s, > 0.
           stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
           commands: names of commands, one of which must be above 0.1 for a foot to swing.
-          min_contact_force: from this normal force on a foot is in contact, N, > 0.
+          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
           scale: weight of this term.
 
         Raises:
-          KeyError: if there is no such site.
-          ValueError: if a site has no touch sensor, a foot has no offset, or a number is out of
+          KeyError: if there is no such site or sensor.
+          ValueError: if a foot has no sensor, a foot has no offset, or a number is out of
             bounds.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
