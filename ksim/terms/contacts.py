@@ -19,9 +19,9 @@ class ContactSensors:
     """Some sensors that tell whether something is touched.
 
     A touch sensor measures the normal forces in the volume of its site. A contact sensor with
-    `data="found"` counts the contacts of the geoms, bodies or subtrees that it names, at the present
-    positions. What measures forces, contact sensors too, tells of the last substep, and of nothing
-    right after a reset.
+    `data="found"` counts the contacts of the geoms, bodies or subtrees that it names, at the
+    present positions. What measures forces, contact sensors too, tells of the last substep, and of
+    nothing right after a reset.
 
     Attributes:
       starts: where each sensor's value stands in `sensordata`.

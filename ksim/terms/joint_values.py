@@ -42,7 +42,7 @@ def resolve_joint_values(
         )
     if not isinstance(values, Mapping):
         return (float(values),) * len(joints)
-    matches = _match(values, joints, asked_by, argument)
+    matches = match_joints(values, joints, asked_by, argument)
     for joint in joints:
         if joint not in matches:
             raise KeyError(
@@ -80,14 +80,21 @@ def resolve_pose(
         for name, qpos_id in zip(joints.names, joints.qpos_ids, strict=True)
     }
     if isinstance(default_positions, Mapping):
-        positions |= _match(default_positions, joints.names, asked_by, "default_positions")
+        positions |= match_joints(default_positions, joints.names, asked_by, "default_positions")
     return tuple(positions.values())
 
 
-def _match(
+def match_joints(
     values: Mapping[str, float], joints: tuple[str, ...], asked_by: str, argument: str
 ) -> dict[str, float]:
-    """Returns the numbers of the joints that a name or a pattern fits."""
+    """Returns the numbers of the joints that a name or a pattern fits.
+
+    For the arguments and the order of names and patterns see `resolve_joint_values`; joints that
+    get no number are left out.
+
+    Raises:
+      KeyError: if a name or pattern fits no joint.
+    """
     matches: dict[str, float] = {}
     for pattern, value in values.items():
         fitting = [joint for joint in joints if fnmatchcase(joint, pattern)]

@@ -47,7 +47,10 @@ def find_all(model: PhysicsModel, kind: str, names: Names, asked_by: str) -> tup
       TypeError: if the names are a single text.
       ValueError: if no name is given, or one is given twice.
     """
-    names = match_names(names, model.names(kind), kind, asked_by)
+    known = model.names(kind)
+    if kind == "body":
+        known = known[1:]  # without the world, whose body is no part of the robot
+    names = match_names(names, known, kind, asked_by)
     if not names:
         raise ValueError(
             f"{asked_by}: name at least one {kind}."

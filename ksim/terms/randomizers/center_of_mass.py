@@ -51,8 +51,9 @@ class CenterOfMassRandomizer(Randomizer):
             return cls(body_ids=tuple(movable.tolist()), max_offset=max_offset)
         names = model.names("body")[1:] if bodies is None else bodies
         body_ids = find_all(model, "body", names, cls.__name__)
-        for name, body_id in zip(names, body_ids, strict=True):
+        for body_id in body_ids:
             if body_id not in movable:
+                name = mj_model.body(body_id).name
                 raise ValueError(
                     f'{cls.__name__}(body="{name}"): MuJoCo takes it for granted that the centre of'
                     " mass of this body stays at its origin (body_simple). Move it away a little in"

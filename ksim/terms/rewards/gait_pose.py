@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from ksim.physics import JointSelection, PhysicsModel, check_names
 from ksim.terms.checks import check_fraction, check_positive
 from ksim.terms.gait_clock import leg_phases, resolve_offsets
-from ksim.terms.joint_values import Pose, resolve_pose
+from ksim.terms.joint_values import Pose, match_joints, resolve_pose
 from ksim.terms.lookup import Names, is_told_to_move
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
@@ -63,7 +63,8 @@ class GaitPoseReward(Reward):
         Args:
           model: the model.
           swing_offsets: for each leg, in the order of the feet in `GaitPhaseReward`, how far its
-            joints are from the default pose in the middle of its swing, rad, by joint name.
+            joints are from the default pose in the middle of its swing, rad, by joint name or
+            pattern.
           default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
             or `None` for `qpos0`.
           phase_offsets: as in `GaitPhaseReward`.
@@ -84,12 +85,13 @@ class GaitPoseReward(Reward):
                 ' as in [{"left_knee": 0.6}, {"right_knee": 0.6}].'
             )
         joints = model.joints.select(names, cls.__name__)
+        legs = [
+            match_joints(leg, joints.names, cls.__name__, "swing_offsets") for leg in swing_offsets
+        ]
         return cls(
             joints=joints,
             default_positions=resolve_pose(model, joints, default_positions, cls.__name__),
-            swing_offsets=tuple(
-                tuple(float(leg.get(name, 0.0)) for name in joints.names) for leg in swing_offsets
-            ),
+            swing_offsets=tuple(tuple(leg.get(name, 0.0) for name in joints.names) for leg in legs),
             phase_offsets=resolve_offsets(phase_offsets, len(swing_offsets), cls.__name__),
             period=period,
             stance_fraction=stance_fraction,
