@@ -14,11 +14,7 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 if TYPE_CHECKING:
-    from ksim.config import (
-        Config,
-        ConfigError,
-        option,
-    )
+    from ksim.config import Config, ConfigError, option
     from ksim.envs import (
         ActionSpace,
         CartPole,
@@ -29,9 +25,7 @@ if TYPE_CHECKING:
         MujocoTerms,
         Timestep,
     )
-    from ksim.functional import (
-        train_ppo,
-    )
+    from ksim.functional import train_ppo
     from ksim.nn import (
         ActorCritic,
         BoundModel,
@@ -87,9 +81,7 @@ if TYPE_CHECKING:
         RLConfig,
         RLTask,
     )
-    from ksim.task.networks import (
-        default_model,
-    )
+    from ksim.task.networks import default_model
     from ksim.terms import (
         ActionRateReward,
         ActuatorForceObservation,
@@ -170,12 +162,8 @@ if TYPE_CHECKING:
         UprightReward,
         VerticalVelocityReward,
     )
-    from ksim.training.evaluation import (
-        Episodes,
-    )
-    from ksim.training.run import (
-        RunResult,
-    )
+    from ksim.training.evaluation import Episodes
+    from ksim.training.run import RunResult
 
 __all__ = [
     "ActionRateReward",
