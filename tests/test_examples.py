@@ -31,6 +31,19 @@ def test_the_cartpole_is_solved_within_two_minutes(num_devices, seed, tmp_path):
     assert result.metrics["eval/episode/return"] >= 475
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("num_devices", [1, 2])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_cartpole_ends_when_it_is_solved(num_devices, seed, tmp_path):
+    config = CartPoleConfig(
+        num_devices=num_devices, seed=seed, run_dir=f"{tmp_path}/run", stop_at_return=475.0
+    )
+    result = CartPoleTask(config).run()
+    assert result.iteration < 300
+    assert result.metrics["episode/return"] >= 475
+    assert result.metrics["eval/episode/return"] >= 475
+
+
 def test_the_walk_is_trained_examined_and_filmed(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MUJOCO_GL", "broken")  # a machine that cannot draw loses the film only
     config = WalkConfig(

@@ -43,6 +43,8 @@ class LoopSettings:
       metadata: what is stored with every checkpoint; JSON data.
       single_device_rate: environment steps that one device alone does in a second, to compare
         with; `None` if it is not known.
+      stop_at_return: the run ends once the episodes of an iteration, and then an evaluation, return
+        at least this on average; `None` does not end it.
     """
 
     seed: int
@@ -54,6 +56,7 @@ class LoopSettings:
     eval_length_seconds: float | None
     metadata: dict[str, Any]
     single_device_rate: float | None = None
+    stop_at_return: float | None = None
 
 
 @dataclasses.dataclass
@@ -79,6 +82,7 @@ class TrainingLoop:
 
     Attributes:
       stopped_by: the signal that ended the run, in words; None if none did.
+      is_return_reached: whether the run ended because of `stop_at_return`.
       best_return: the highest mean return of an evaluation of which a checkpoint is kept; -inf if
         there is none.
     """
@@ -100,6 +104,7 @@ class TrainingLoop:
         self._status = status
         self._processes = processes or SingleProcess()
         self.stopped_by: str | None = None
+        self.is_return_reached = False
         self.best_return = -math.inf
         self._is_time_to_save = False
         self._last_save_time = time.monotonic()
@@ -142,8 +147,11 @@ class TrainingLoop:
             if state.iteration == first_iteration + 1:
                 metrics["time/first_update_seconds"] = learned - start_time
                 self._save_workload()
-            if self._is_due(self._settings.eval_every_n_steps, state) or self._is_finished(state):
+            if self._is_time_to_evaluate(metrics, state):
                 metrics |= self._evaluate(compiled, state)
+            self.is_return_reached = self._has_returned(
+                metrics, "episode/return", "eval/episode/return"
+            )
             env_steps = state.iteration * program.num_envs * program.rollout_length
             for logger in self._loggers:
                 logger.log(state.iteration, env_steps, learned - began, metrics)
@@ -309,7 +317,18 @@ class TrainingLoop:
 
     def _is_finished(self, state: RunState) -> bool:
         max_steps = self._settings.max_steps
-        return max_steps is not None and state.iteration >= max_steps
+        is_last = max_steps is not None and state.iteration >= max_steps
+        return is_last or self.is_return_reached
+
+    def _is_time_to_evaluate(self, metrics: Metrics, state: RunState) -> bool:
+        """The same in all processes, as all metrics are that do not measure time."""
+        is_due = self._is_due(self._settings.eval_every_n_steps, state)
+        return is_due or self._is_finished(state) or self._has_returned(metrics, "episode/return")
+
+    def _has_returned(self, metrics: Metrics, *names: str) -> bool:
+        """Whether each of some metrics is at least `stop_at_return`."""
+        least = self._settings.stop_at_return
+        return least is not None and all(metrics.get(name, -math.inf) >= least for name in names)
 
     @staticmethod
     def _is_due(period: int | None, state: RunState) -> bool:

@@ -124,15 +124,7 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
             # No process leaves while another one still saves.
             processes.exchange("the end of the run", None)
         # After the display has shown its last iteration: where the run is stands last.
-        status.message(
-            _conclusion(
-                state.iteration,
-                loop.stopped_by,
-                run_directory.path,
-                recorder.metrics,
-                loop.best_return,
-            )
-        )
+        status.message(_conclusion(state.iteration, loop, run_directory.path, recorder.metrics))
     return RunResult(
         path=run_directory.path,
         iteration=state.iteration,
@@ -269,6 +261,7 @@ def _loop_settings(
         save_every_n_seconds=config.save_every_n_seconds,
         keep_checkpoints=config.keep_checkpoints,
         eval_every_n_steps=config.eval_every_n_steps,
+        stop_at_return=config.stop_at_return,
         eval_length_seconds=config.eval_length_seconds,
         metadata=run_metadata(config, program.task_name, program.num_envs, start_from),
         single_device_rate=single_device_rate(config),
@@ -318,14 +311,14 @@ def _introduction_of_other(processes: ProcessGroup) -> str:
     return f"{me[0].upper()}{me[1:]} takes part; process 0 shows and writes the run."
 
 
-def _conclusion(
-    iteration: int, stopped_by: str | None, path: Path, metrics: Metrics, best_return: float
-) -> str:
-    how = f"Stopped ({stopped_by})" if stopped_by else "Finished"
+def _conclusion(iteration: int, loop: TrainingLoop, path: Path, metrics: Metrics) -> str:
+    how = f"Stopped ({loop.stopped_by})" if loop.stopped_by else "Finished"
     score = ""
     if "eval/episode/return" in metrics:
         score = f", evaluation return {metrics['eval/episode/return']:.2f}"
-    if best_return > metrics.get("eval/episode/return", -math.inf):
-        kept = path / BEST_NAME
-        score += f" (the best evaluation returned {best_return:.2f}: load_from_ckpt_path={kept})"
+    if loop.is_return_reached:
+        score += " (stop_at_return is reached)"
+    if loop.best_return > metrics.get("eval/episode/return", -math.inf):
+        kept, best = path / BEST_NAME, loop.best_return
+        score += f" (the best evaluation returned {best:.2f}: load_from_ckpt_path={kept})"
     return f"{how} after {iteration} iterations{score}. The run is in {path}"

@@ -11,7 +11,6 @@ from ksim.training.checkpoint_folder import (
     list_checkpoints,
     prune_checkpoints,
 )
-from ksim.training.evaluation import Episodes
 from tests.small_cartpole import small_task
 
 
@@ -65,19 +64,6 @@ def test_none_was_evaluated(tmp_path):
     save(tmp_path / "checkpoints", step_1=None)
     with pytest.raises(ConfigError, match=r"No evaluated checkpoint at .*best"):
         find_checkpoint(tmp_path / "best")
-
-
-@pytest.fixture
-def returns(monkeypatch):
-    """What the evaluations to come return, in their order."""
-    values = []
-    metrics = Episodes.metrics
-    monkeypatch.setattr(
-        Episodes,
-        "metrics",
-        lambda episodes: metrics(episodes) | {"eval/episode/return": values.pop(0)},
-    )
-    return values
 
 
 def test_a_run_saves_and_keeps_its_best(returns, tmp_path, capsys):

@@ -74,6 +74,11 @@ class EvaluationConfig(Config):
         unit="iterations",
         minimum=1,
     )
+    stop_at_return: float | None = option(
+        None,
+        help="End the run once the episodes of an iteration, and then those of an evaluation,"
+        " return at least this on average; null does not.",
+    )
     eval_length_seconds: float = option(
         10.0,
         help="Simulated time of an evaluation: every environment's first episode, for so long at"
