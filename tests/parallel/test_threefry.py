@@ -39,3 +39,9 @@ def test_random_numbers_are_those_of_jax():
     # Drawn by jax 0.9.2 alone.
     expected = [[2098992034, 2919706841, 2646866425], [2409546199, 1935504149, 2516274904]]
     np.testing.assert_array_equal(drawn, np.array(expected, np.uint32))
+
+
+def test_numbers_of_an_empty_shape():
+    """As of a robot without joints."""
+    unroll_threefry()
+    assert jax.jit(lambda key: jax.random.bits(key, (3, 0)))(jax.random.key(0)).shape == (3, 0)
