@@ -24,12 +24,11 @@ def unknown_name_message(
     known: Iterable[str],
     *,
     kind: str,
-    plural: str | None = None,
     place: str = "in the model",
 ) -> str:
     """Says that `name` does not exist, what does, and which name is nearest.
 
-    `unknown_name_message("torsoo", bodies, kind="body", plural="bodies")` is
+    `unknown_name_message("torsoo", bodies, kind="body")` is
     `no such body in the model. Bodies: torso, pelvis. Did you mean "torso"?`; the caller puts
     what was asked for in front of it, as in `UprightReward(body="torsoo"): `.
 
@@ -37,14 +36,13 @@ def unknown_name_message(
       name: the name that was asked for.
       known: the names that exist, in the order in which they are to be listed.
       kind: what the name should name, in the singular.
-      plural: the plural of `kind`; `kind` with an "s" if not given.
       place: where the name was looked for.
 
     Returns:
       One line; of a long list only the first names, and their number.
     """
     names = list(known)
-    plural = plural or f"{kind}s"
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
     if not names:
         return f"no such {kind} {place}: there are no {plural}."
     listing = ", ".join(names[:_LISTED])

@@ -9,7 +9,7 @@ from ksim.physics.floating_base import FreeJoint
 from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
 from ksim.physics.moving_body import MovingBody, MovingFrame, moving_frame, velocity_at
-from ksim.physics.names import check_names, match_names
+from ksim.physics.names import check_names, fitting_names, match_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
 from ksim.physics.on_demand import check_computed
 from ksim.physics.rows import replace_rows
@@ -43,6 +43,7 @@ __all__ = [
     "check_computed",
     "check_names",
     "find_unstable_joints",
+    "fitting_names",
     "load_mjcf",
     "match_names",
     "moving_frame",

@@ -1,6 +1,7 @@
 """Where each joint stands in `qpos` and `qvel`: the one place that knows."""
 
 import dataclasses
+from collections.abc import Iterable
 
 import mujoco
 import numpy as np
@@ -8,7 +9,7 @@ from jaxtyping import Array, Float
 
 from ksim.config import unknown_name_message
 from ksim.physics.floating_base import FreeJoint, find_base, find_floating
-from ksim.physics.names import check_names, match_names
+from ksim.physics.names import match_names
 from ksim.physics.rows import replace_rows
 
 
@@ -109,13 +110,13 @@ class JointIndex:
         """
         chosen = self.names
         if names is not None:
-            self._refuse_others(check_names(names, "joint", asked_by), asked_by)
+            self._refuse_others(names, asked_by)
             chosen = match_names(names, self.names, "joint", asked_by)
         rows = [self._selections[name] for name in chosen]
         qpos_ids, qvel_ids, lower, upper = zip(*rows, strict=True) if rows else ((), (), (), ())
         return JointSelection(chosen, qpos_ids, qvel_ids, lower, upper)
 
-    def _refuse_others(self, names: tuple[str, ...], asked_by: str) -> None:
+    def _refuse_others(self, names: Iterable[str], asked_by: str) -> None:
         for name in names:
             if name in self._others:
                 raise KeyError(
@@ -131,9 +132,7 @@ class JointIndex:
           KeyError: if no such body floats.
         """
         if body not in self._floating:
-            message = unknown_name_message(
-                body, self._floating, kind="floating body", plural="floating bodies"
-            )
+            message = unknown_name_message(body, self._floating, kind="floating body")
             raise KeyError(f'{asked_by}(body="{body}"): {message}')
         return self._floating[body]
 

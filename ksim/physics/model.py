@@ -123,8 +123,7 @@ class PhysicsModel:
         """
         part_id = mujoco.mj_name2id(self.mj_model, _KINDS[kind], name)
         if part_id < 0:
-            plural = "bodies" if kind == "body" else f"{kind}s"
-            message = unknown_name_message(name, self.names(kind), kind=kind, plural=plural)
+            message = unknown_name_message(name, self.names(kind), kind=kind)
             raise KeyError(f'{asked_by}({kind}="{name}"): {message}')
         return part_id
 

@@ -5,8 +5,6 @@ from fnmatch import fnmatchcase
 
 from ksim.config import unknown_name_message
 
-_PATTERN_LETTERS = set("*?[")
-
 
 def check_names(names: Sequence[str], kind: str, asked_by: str) -> tuple[str, ...]:
     """Returns names of parts of a model as a tuple.
@@ -30,13 +28,21 @@ def check_names(names: Sequence[str], kind: str, asked_by: str) -> tuple[str, ..
     return tuple(names)
 
 
+def fitting_names(pattern: str, known: Sequence[str]) -> list[str]:
+    """Returns the names that a name or a pattern fits, in their order; a name fits itself alone.
+
+    In a pattern, `*` stands for any letters, as in a shell.
+    """
+    return [pattern] if pattern in known else [name for name in known if fnmatchcase(name, pattern)]
+
+
 def match_names(
     names: Sequence[str], known: Sequence[str], kind: str, asked_by: str
 ) -> tuple[str, ...]:
     """Returns the names of parts of a model that names and patterns stand for.
 
-    In a pattern, `*` stands for any letters, as in a shell. It stands for all parts that it fits,
-    in the model's order, but for those that stand before it already.
+    A pattern, as of `fitting_names`, stands for all parts that it fits, in the model's order, but
+    for those that stand before it already.
 
     Args:
       names: the names and patterns.
@@ -51,11 +57,9 @@ def match_names(
     """
     chosen: dict[str, None] = {}
     for name in check_names(names, kind, asked_by):
-        is_pattern = name not in known and _PATTERN_LETTERS & set(name)
-        fitting = [one for one in known if fnmatchcase(one, name)] if is_pattern else [name]
-        if not set(fitting) & set(known):
-            plural = "bodies" if kind == "body" else f"{kind}s"
-            message = unknown_name_message(name, known, kind=kind, plural=plural)
+        fitting = fitting_names(name, known)
+        if not fitting:
+            message = unknown_name_message(name, known, kind=kind)
             raise KeyError(f'{asked_by}({kind}="{name}"): {message}')
         chosen |= dict.fromkeys(fitting)
     return tuple(chosen)

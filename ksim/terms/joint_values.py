@@ -1,12 +1,11 @@
 """Numbers for joints, given by name, by pattern or by keyframe."""
 
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
 import numpy as np
 
 from ksim.config import unknown_name_message
-from ksim.physics import JointSelection, PhysicsModel
+from ksim.physics import JointSelection, PhysicsModel, fitting_names
 
 JointValues = float | Mapping[str, float]
 """One number for all joints, or numbers by joint name or pattern, as `{"*_knee": 200.0}`."""
@@ -97,7 +96,7 @@ def match_joints(
     """
     matches: dict[str, float] = {}
     for pattern, value in values.items():
-        fitting = [joint for joint in joints if fnmatchcase(joint, pattern)]
+        fitting = fitting_names(pattern, joints)
         if not fitting:
             message = unknown_name_message(pattern, joints, kind="joint")
             raise KeyError(f'{asked_by}({argument}={{"{pattern}": ...}}): {message}')

@@ -18,7 +18,7 @@ def test_nearest_of_something_quite_different_is_none():
 
 
 def test_message_lists_what_exists_and_names_the_nearest():
-    assert unknown_name_message("torsoo", BODIES, kind="body", plural="bodies") == (
+    assert unknown_name_message("torsoo", BODIES, kind="body") == (
         'no such body in the model. Bodies: torso, pelvis, left_foot. Did you mean "torso"?'
     )
 

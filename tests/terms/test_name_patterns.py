@@ -7,7 +7,6 @@ import ksim.terms as terms
 LEFT_LEG = ("left_thigh", "left_shank")
 FEET = ("left_foot", "right_foot")
 KNEES = ("left_knee", "right_knee")
-RIGHT_LEG_AND_NECK = ("neck", "right_hip", "right_knee")
 
 
 @pytest.mark.parametrize(
