@@ -20,6 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import flax.struct
 import jax
+
+if jax.__version_info__ < (0, 10):
+    # Halves the time to compile; later versions do without, and refuse the flag.
+    os.environ["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+
 import pytest
 from jaxtyping import install_import_hook
 
@@ -52,6 +57,13 @@ install_import_hook("ksim", "tests.type_checker.check_types").__enter__()
 # survive the last one.
 MAPS = Path("/proc/self/maps")
 MANY_MAPS = 20_000
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_compilation_cache(tmp_path_factory):
+    """Tests with the same program compile it once, also fixtures of a whole module."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -214,13 +214,6 @@ def check_everything(train_state, metrics, get_num_devices, **_):
     assert Path("checkpoints/everything/step_00000000").is_dir()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shared_compilation_cache(tmp_path_factory):
-    """Most blocks train the same small program."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
 @pytest.mark.parametrize("title", BLOCKS)
 def test_block(title):
     names = run_block(title)

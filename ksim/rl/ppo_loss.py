@@ -100,7 +100,8 @@ def ppo_loss(
         "loss/policy": policy_loss,
         "loss/value": value_loss,
         "loss/entropy": mean_entropy,
-        "policy/kl": mean(ratio - 1 - log_ratio),
+        # Not from `ratio`, which has rounded away what differs from 1 by less than 1e-7.
+        "policy/kl": mean(jnp.expm1(log_ratio) - log_ratio),
         "policy/clip_fraction": mean((jnp.abs(ratio - 1) > clip).astype(jnp.float32)),
     }
 

@@ -84,6 +84,14 @@ def test_kl_estimates_the_divergence_of_the_old_policy_from_the_new():
     assert float(metrics["policy/kl"]) == pytest.approx(0.5 * np.log(4 / 3), rel=1e-5)
 
 
+@pytest.mark.parametrize("log_ratio", [1e-2, 1e-3, 1e-4, -1e-4])
+def test_a_small_divergence_is_not_lost_in_rounding(log_ratio):
+    samples = SAMPLES.replace(log_prob=jnp.zeros(4))
+    _, metrics = loss_of(jnp.full(4, log_ratio), NEW_VALUE, ENTROPY, samples, COEFFICIENTS)
+    expected = np.expm1(np.float64(np.float32(log_ratio))) - np.float64(np.float32(log_ratio))
+    assert float(metrics["policy/kl"]) == pytest.approx(expected, rel=2e-3)
+
+
 def test_weights_are_those_of_the_mean():
     # Weights 2, 2, 0, 0: the mean of the first two alone.
     weighted = SAMPLES.replace(weight=jnp.array([2.0, 2.0, 0.0, 0.0]))
