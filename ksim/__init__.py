@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ksim.config import Config, ConfigError, option
     from ksim.envs import (
         ActionSpace,
+        BraxEnvironment,
         CartPole,
         ContinuousActions,
         DiscreteActions,
@@ -185,6 +186,7 @@ __all__ = [
     "BaseOrientationObservation",
     "BaseVelocityReset",
     "BoundModel",
+    "BraxEnvironment",
     "Carry",
     "CartPole",
     "CenterOfMassRandomizer",
@@ -310,6 +312,7 @@ _MODULES_OF_OTHERS = {
     "ksim.config": ("Config", "ConfigError", "option"),
     "ksim.envs": (
         "ActionSpace",
+        "BraxEnvironment",
         "CartPole",
         "ContinuousActions",
         "DiscreteActions",

@@ -1,6 +1,7 @@
 """Worlds to act in: the environment contract, robots in MuJoCo, small classics."""
 
 from ksim.envs.auto_reset import AutoResetState, AutoResetWrapper
+from ksim.envs.brax_environment import BraxEnvironment, BraxState
 from ksim.envs.cartpole import CartPole, CartPoleState
 from ksim.envs.environment import (
     ActionSpace,
@@ -18,6 +19,8 @@ __all__ = [
     "ActionSpace",
     "AutoResetState",
     "AutoResetWrapper",
+    "BraxEnvironment",
+    "BraxState",
     "CartPole",
     "CartPoleState",
     "ContinuousActions",

@@ -99,7 +99,7 @@ class Environment(ABC):
     def initial_state(self) -> State:
         """Returns a state with the right shapes, to be reset before use; costs no compilation."""
         state, _ = jax.eval_shape(self.reset, jax.random.key(0))
-        return jax.tree.map(_zeros, state)
+        return jax.tree.map(zeros_of, state)
 
     def step_or_reset(
         self,
@@ -144,9 +144,10 @@ def num_features(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def _zeros(array: jax.ShapeDtypeStruct) -> Array:
-    if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
+def zeros_of(shape: jax.ShapeDtypeStruct) -> Array:
+    """Returns an array of this shape and dtype: zeros, or keys."""
+    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
         return (
-            jax.random.split(jax.random.key(0), array.shape) if array.shape else jax.random.key(0)
+            jax.random.split(jax.random.key(0), shape.shape) if shape.shape else jax.random.key(0)
         )
-    return jnp.zeros(array.shape, array.dtype)
+    return jnp.zeros(shape.shape, shape.dtype)

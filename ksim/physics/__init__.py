@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ksim.physics.data import FieldsRead, NamedFields, PhysicsData, ReadRecorder
-from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engine import SMALL_OPERATIONS, EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.floating_base import FreeJoint
 from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ksim.physics.warp_functions import StepwiseMjx, WarpFunctions
 
 __all__ = [
+    "SMALL_OPERATIONS",
     "EpisodeStart",
     "FieldsRead",
     "FreeJoint",

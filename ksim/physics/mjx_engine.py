@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
-from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engine import SMALL_OPERATIONS, EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.mjx_support import check_supported
 from ksim.physics.model import PhysicsModel
 from ksim.physics.native_defaults import DefaultData
@@ -48,17 +48,8 @@ class MjxEngine(PhysicsEngine):
 
     @property
     def compiler_options(self) -> Mapping[str, Any]:
-        """See `PhysicsEngine.compiler_options`.
-
-        Physics is a thousand small operations: handed to YNNPACK and XNNPACK one by one they took
-        a fifth longer (jax 0.12, 2 devices). The matrix products alone are given to YNNPACK:
-        without it they are slow if their operands are bfloat16 (jax 0.9, the walking task: rollouts
-        took 12% longer).
-        """
-        return {
-            "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
-            "xla_cpu_use_xnnpack": False,
-        }
+        """See `PhysicsEngine.compiler_options`."""
+        return SMALL_OPERATIONS
 
     def initial_data(self) -> PhysicsData:
         """See `PhysicsEngine.initial_data`."""
