@@ -13,7 +13,7 @@ from ksim.envs.environment import ContinuousActions, Environment, Timestep, zero
 from ksim.physics import SMALL_OPERATIONS
 
 NEEDED_OF_ENVIRONMENT = ("reset", "step", "action_size", "dt")
-NEEDED_OF_STATE = ("obs", "reward", "done", "metrics")
+NEEDED_OF_STATE = ("obs", "reward", "done", "metrics", "info")
 
 
 @struct.dataclass
@@ -33,9 +33,9 @@ class BraxEnvironment(Environment):
     """An environment of brax or MuJoCo Playground, to be trained by ksim.
 
     Both are `reset(rng) -> state` and `step(state, action) -> state`, where a state has `obs`,
-    `reward`, `done` and `metrics`; neither package is needed here. Give the environment itself, as
-    `brax.envs.get_environment(name)` and `mujoco_playground.registry.load(name)` return it: what
-    their wrappers do (many copies, time-outs, new episodes) ksim does.
+    `reward`, `done`, `metrics` and `info`; neither package is needed here. Give the environment
+    itself, as `brax.envs.get_environment(name)` and `mujoco_playground.registry.load(name)` return
+    it: what their wrappers do (many copies, time-outs, new episodes) ksim does.
 
     An array of observations is named `state`; a dictionary keeps its names. Actions are clipped to
     -1 .. 1, for which such environments are made. `done` ends an episode as a failure, and
@@ -71,7 +71,7 @@ class BraxEnvironment(Environment):
                 f" step(state, action), action_size and dt; found {found}. Give what"
                 " brax.envs.get_environment(name) or mujoco_playground.registry.load(name) returns."
             )
-        self.unwrapped = environment
+        self.brax_environment = environment
         self.episode_length = episode_length
         self.ctrl_dt = float(environment.dt)
         self._check_state()
@@ -79,7 +79,7 @@ class BraxEnvironment(Environment):
     @property
     def action_space(self) -> ContinuousActions:
         """As many numbers as it has actuators."""
-        return ContinuousActions(self.unwrapped.action_size)
+        return ContinuousActions(self.brax_environment.action_size)
 
     @property
     def compiler_options(self) -> Mapping[str, Any]:
@@ -89,7 +89,7 @@ class BraxEnvironment(Environment):
     def reset(self, key: Key[Array, ""]) -> tuple[BraxState, dict[str, Array]]:
         """See `Environment.reset`."""
         # Such environments are written for keys of the older kind, and may take them apart.
-        state = self.unwrapped.reset(jax.random.key_data(key))
+        state = self.brax_environment.reset(jax.random.key_data(key))
         return BraxState(state, jnp.int32(0)), _observations(state)
 
     def step(
@@ -97,7 +97,7 @@ class BraxEnvironment(Environment):
     ) -> tuple[BraxState, Timestep]:
         """See `Environment.step`; such environments keep a key of their own in their state."""
         del key
-        stepped = self.unwrapped.step(state.environment, jnp.clip(action, -1.0, 1.0))
+        stepped = self.brax_environment.step(state.environment, jnp.clip(action, -1.0, 1.0))
         num_steps = state.num_steps + 1
         observations, reward = _observations(stepped), jnp.asarray(stepped.reward, jnp.float32)
         has_diverged = ~_is_finite((observations, reward))
@@ -105,8 +105,10 @@ class BraxEnvironment(Environment):
         def unless_diverged(value: Array) -> Array:
             return jnp.where(has_diverged, jnp.zeros_like(value), value)
 
-        is_done = jnp.asarray(stepped.done) > 0.5
-        is_over = num_steps >= self.episode_length
+        # What an EpisodeWrapper of brax's ends is no failure, though it is done.
+        is_cut = jnp.asarray(stepped.info.get("truncation", 0)) > 0.5
+        is_done = (jnp.asarray(stepped.done) > 0.5) & ~is_cut
+        is_over = is_cut | (num_steps >= self.episode_length)
         return BraxState(stepped, num_steps), Timestep(
             observations=jax.tree.map(unless_diverged, observations),
             reward=unless_diverged(reward),
@@ -127,15 +129,15 @@ class BraxEnvironment(Environment):
     @functools.cached_property
     def _first(self) -> Any:
         """Shapes and dtypes of its first state: a robot is traced once for all who ask."""
-        return jax.eval_shape(self.unwrapped.reset, jax.random.key_data(jax.random.key(0)))
+        return jax.eval_shape(self.brax_environment.reset, jax.random.key_data(jax.random.key(0)))
 
     def _check_state(self) -> None:
-        name, state = type(self.unwrapped).__name__, self._first
+        name, state = type(self.brax_environment).__name__, self._first
         missing = [field for field in NEEDED_OF_STATE if not hasattr(state, field)]
         if missing:
             raise TypeError(
                 f"A state of {name} is a {type(state).__name__}, without {missing[0]}. Let reset"
-                " and step return what brax.envs.State has: obs, reward, done, metrics."
+                " and step return what brax.envs.State has: obs, reward, done, metrics, info."
             )
         if state.reward.shape:
             raise TypeError(

@@ -118,6 +118,24 @@ def test_done_is_a_failure_and_the_length_a_time_out():
     assert not timesteps.terminations["diverged"].any()
 
 
+class Cut(Slider):
+    """As an EpisodeWrapper makes of it: done, and truncated, beyond 0.5."""
+
+    def _state(self, position, rng):
+        is_cut = (position > 0.5).astype(jnp.float32)
+        state = super()._state(position, rng)
+        return state.replace(done=is_cut, info=state.info | {"truncation": is_cut})
+
+
+def test_what_is_done_since_it_was_truncated_is_a_time_out():
+    _, timesteps = walk(ksim.BraxEnvironment(Cut()), [1.0] * 8)
+    is_cut = timesteps.reward > 0.5
+    assert is_cut.any()
+    np.testing.assert_array_equal(timesteps.is_truncated, is_cut)
+    np.testing.assert_array_equal(timesteps.terminations["time_out"], is_cut)
+    assert not timesteps.is_terminated.any()
+
+
 def test_what_is_no_number_ends_the_episode():
     _, timesteps = walk(ksim.BraxEnvironment(Slider(breaks_at=0.5)), [1.0] * 8)
     has_diverged = timesteps.terminations["diverged"]
@@ -175,6 +193,19 @@ class Copies(Slider):
 
     def reset(self, rng):
         return jax.vmap(super().reset)(jax.random.split(rng, 4))
+
+
+class Measured(Slider):
+    """Logs an array."""
+
+    def _state(self, position, rng):
+        return super()._state(position, rng).replace(metrics={"place": jnp.stack([position])})
+
+
+def test_other_rules_are_those_of_every_environment():
+    rule = r'BraxEnvironment breaks the rule ".*metrics are single numbers.*metrics.*place'
+    with pytest.raises(TypeError, match=rule):
+        check_environment(ksim.BraxEnvironment(Measured()))
 
 
 class Tuples(Slider):
