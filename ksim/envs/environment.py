@@ -144,10 +144,8 @@ def num_features(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def zeros_of(shape: jax.ShapeDtypeStruct) -> Array:
+def zeros_of(like: jax.ShapeDtypeStruct) -> Array:
     """Returns an array of this shape and dtype: zeros, or keys."""
-    if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
-        return (
-            jax.random.split(jax.random.key(0), shape.shape) if shape.shape else jax.random.key(0)
-        )
-    return jnp.zeros(shape.shape, shape.dtype)
+    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jax.random.split(jax.random.key(0), like.shape) if like.shape else jax.random.key(0)
+    return jnp.zeros(like.shape, like.dtype)
