@@ -43,8 +43,8 @@ class BraxEnvironment(Environment):
     episode fails with reward 0, counted as `termination/diverged`; other environments do not
     notice.
 
-    A new episode is drawn whenever one begins, where brax's wrappers repeat the first: each step
-    costs a `reset` too.
+    A new episode is drawn whenever one begins, where by default the wrappers of both repeat the
+    first: each step costs a `reset` too.
     """
 
     def __init__(self, environment: Any, episode_length: int = 1000) -> None:

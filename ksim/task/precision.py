@@ -6,8 +6,8 @@ CPU_DESCRIPTION = Path("/proc/cpuinfo")
 INSTRUCTIONS = {"amx_bf16": "AMX", "avx512_bf16": "AVX-512 BF16"}
 """What multiplies bfloat16 faster than float32, by Linux's name of it, the fastest first.
 
-With AMX, products took a quarter of the time of float32. With AVX-512 BF16 (AMD Zen 5), updates of
-the walking task took half of it: 33 ms instead of 67 (jax 0.9.2), 34 instead of 79 (0.12).
+With AMX, products took a quarter of the time of float32. With AVX-512 BF16 (an AMD EPYC), updates
+of the walking task took half of it: 33 ms instead of 67 (jax 0.9.2), 34 instead of 79 (0.12).
 """
 
 
