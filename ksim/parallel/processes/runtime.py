@@ -3,7 +3,6 @@
 import atexit
 import contextlib
 import dataclasses
-import functools
 import ipaddress
 import os
 import socket
@@ -17,6 +16,7 @@ from ksim.config.concerns import ProcessesConfig, split_address
 from ksim.parallel.processes.agreement import check_agreement
 from ksim.parallel.processes.cluster import ClusterPlace, find_place
 from ksim.parallel.processes.ending import end_at_once, end_because_of_loss
+from ksim.parallel.processes.gloo import prepare_gloo
 from ksim.parallel.processes.group import ProcessGroup, SingleProcess
 from ksim.parallel.processes.hub import Hub, listen
 from ksim.parallel.processes.member import Member, connect
@@ -173,7 +173,7 @@ def _start_jax(options: ProcessesConfig, member: Member, num_local_devices: int 
     # Its preemption service would take SIGTERM for itself; ksim saves and stops then.
     jax.config.update("jax_enable_preemption_service", False)
     _set_collective_timeout(options.collective_timeout_seconds)
-    _bind_gloo(own_host)
+    prepare_gloo(own_host)
     share_cores(member)
     jax.distributed.initialize(
         coordinator_address=address,
@@ -212,20 +212,6 @@ def share_cores(group: ProcessGroup) -> None:
     num_cores = len(group.peers[group.index].cores)
     if len(sharing) > 1:
         os.environ.setdefault("NPROC", str(max(1, num_cores // len(sharing))))
-
-
-def _bind_gloo(host: str) -> None:
-    """Lets Gloo, which connects CPUs, use the network interface that leads to process 0.
-
-    By itself it takes the address that the machine's name stands for, which on many systems is the
-    loopback, and JAX has no option for it.
-    """
-    from jax._src import xla_bridge
-
-    extension = xla_bridge.xla_client._xla
-    make = getattr(extension, "make_gloo_tcp_collectives", None)
-    if make is not None:
-        extension.make_gloo_tcp_collectives = functools.partial(make, hostname=host)
 
 
 def _local_device_ids(member: Member, num_local_devices: int | None) -> list[int] | None:
