@@ -5,12 +5,12 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ksim.config import ConfigError
 from ksim.config.concerns import check_fsdp_divides
-from ksim.parallel.host import map_key_data
+from ksim.parallel.gathering import whole_array, whole_arrays
+from ksim.parallel.host import is_key, map_key_data
 from ksim.parallel.mesh import BATCH_AXIS, FSDP_AXIS, mesh_of
 from ksim.parallel.partitioner import Partitioner, Placement, Tree
 from ksim.parallel.shardings import fsdp_specs
@@ -126,24 +126,26 @@ class ShardMap(Partitioner):
 
     def unreplicate_state(self, tree: Tree) -> Tree:
         """See `Partitioner.unreplicate_state`."""
-        return jax.tree.map(lambda leaf: map_key_data(_whole, leaf), tree)
+        return jax.tree.map(lambda leaf: map_key_data(whole_array, leaf), tree)
 
     def gather_environments(self, tree: Tree) -> Tree:
         """See `Partitioner.gather_environments`."""
-        return jax.tree.map(lambda leaf: map_key_data(_whole, leaf), tree)
+        words, structure = jax.tree.flatten(jax.tree.map(_words, tree))
+        whole = jax.tree.unflatten(structure, whole_arrays(words))
+        return jax.tree.map(lambda leaf, words: map_key_data(lambda _: words, leaf), tree, whole)
 
     def gather_steps(self, tree: Tree) -> Tree:
         """See `Partitioner.gather_steps`."""
 
-        def gather(leaf: Any) -> Any:
-            whole = _whole(leaf)
+        def by_steps(whole: Any) -> Any:
             num_steps = whole.shape[0] // self.num_devices
             per_device, *shape = whole.shape[1:]
             by_device = whole.reshape(self.num_devices, num_steps, per_device, *shape)
             by_time = np.moveaxis(by_device, 0, 1)
             return by_time.reshape(num_steps, self.num_devices * per_device, *shape)
 
-        return jax.tree.map(lambda leaf: map_key_data(gather, leaf), tree)
+        whole = self.gather_environments(tree)
+        return jax.tree.map(lambda leaf: map_key_data(by_steps, leaf), whole)
 
     def _specs(self, placement: Placement | Any) -> Any:
         if placement is Placement.REPLICATED:
@@ -168,10 +170,5 @@ class ShardMap(Partitioner):
         return map_key_data(place, leaf)
 
 
-def _whole(leaf: Any) -> np.ndarray:
-    """Returns a global array on the host, whichever processes hold its shards."""
-    if leaf.is_fully_replicated:
-        return np.array(leaf.addressable_data(0))
-    if leaf.is_fully_addressable:
-        return np.array(leaf)
-    return np.array(multihost_utils.process_allgather(leaf, tiled=True))
+def _words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf

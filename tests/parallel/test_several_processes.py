@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.experimental import multihost_utils
 
 rank, port, fsdp_devices = map(int, sys.argv[1:])
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=rank)
@@ -40,6 +41,32 @@ sharded = partitioner.shard_environments(environments)
 back = partitioner.gather_environments(sharded)
 assert back["id"].tolist() == list(range(8))
 assert (jax.random.key_data(back["key"]) == jax.random.key_data(environments["key"])).all()
+
+# What is small travels together, whatever its type; what is large, alone.
+messages = []
+allgather = multihost_utils.process_allgather
+
+def counted(array, **options):
+    messages.append(array.nbytes)
+    return allgather(array, **options)
+
+multihost_utils.process_allgather = counted
+mixed = {
+    "flag": np.arange(8) % 3 == 0,
+    "key": environments["key"],
+    "large": np.arange(2**19, dtype=np.float32).reshape(8, -1),
+    "none": np.zeros((8, 0), np.float32),
+    "reward": np.linspace(0, 1, 8).astype(np.float32),
+    "rounded": jnp.arange(24, dtype=jnp.bfloat16).reshape(8, 3),
+    "steps": np.arange(8, dtype=np.int32).reshape(8, 1, 1),
+}
+back = partitioner.gather_environments(partitioner.shard_environments(mixed))
+assert (jax.random.key_data(back.pop("key")) == jax.random.key_data(mixed["key"])).all()
+for name, value in back.items():
+    assert value.dtype == mixed[name].dtype and np.array_equal(value, mixed[name]), name
+assert sorted(messages) == [8 * (1 + 8 + 4 + 6 + 4), 2**21], messages
+multihost_utils.process_allgather = allgather
+
 key = partitioner.replicate_state(jax.random.key(3))
 assert partitioner.unreplicate_state(key) == jax.random.key(3)
 
