@@ -11,7 +11,7 @@ import functools
 import json
 import math
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint32, c_void_p
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -180,14 +180,45 @@ def _handle(frame_pointer: Any) -> int | None:
 
 def _execute(frame: _CallFrame) -> None:
     text = frame.attributes.items[0].contents
-    name, results, arguments = _read_signature(ctypes.string_at(text.start, text.length))
+    signature = ctypes.string_at(text.start, text.length)
+    first = frame.results.items[0].contents
+    dimensions = tuple(first.dimensions[: first.rank])
+    addresses = (*_addresses(frame.results), *_addresses(frame.arguments))
+    name, results, arguments = _read_call(signature, dimensions, addresses)
     function = _functions.get(name)
     if function is None:
         raise RuntimeError(
             "This program calls a physics engine that is gone. Keep the engine, or the environment"
             " that has it, for as long as you run what was compiled from it."
         )
-    function(_arrays(frame.results, *results), _arrays(frame.arguments, *arguments))
+    function(results, arguments)
+
+
+def _addresses(buffers: _Buffers) -> list[int]:
+    """Returns where each buffer's data lies; 0 for one without."""
+    places = ctypes.cast(buffers.items, POINTER(c_void_p))[: buffers.count]
+    data = _Buffer.data.offset
+    return [c_void_p.from_address(place + data).value or 0 for place in places]
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_call(
+    signature: bytes, dimensions: tuple[int, ...], addresses: tuple[int, ...]
+) -> tuple[str, Arrays, Arrays]:
+    """Returns what is called, with which results and arguments: arrays `[num_calls, ...]`.
+
+    A loop calls with the same buffers again and again. What is remembered of them is where they
+    lie: they are looked at only when a call has them there.
+
+    Args:
+      signature: what `call_named` wrote.
+      dimensions: of the first result: those of the calls, then its own.
+      addresses: of the data of all results, then of all arguments.
+    """
+    name, results, arguments = _read_signature(signature)
+    num_calls = math.prod(dimensions[: len(dimensions) - len(results[0][0][1])])
+    places = iter(addresses)
+    return name, _arrays(places, num_calls, *results), _arrays(places, num_calls, *arguments)
 
 
 @functools.lru_cache
@@ -205,15 +236,16 @@ def _read_signature(signature: bytes) -> tuple[str, Any, Any]:
 
 
 def _arrays(
-    buffers: _Buffers, types: list[tuple[np.dtype, tuple[int, ...]]], structure: Any
+    addresses: Iterator[int],
+    num_calls: int,
+    types: list[tuple[np.dtype, tuple[int, ...]]],
+    structure: Any,
 ) -> Arrays:
-    """Returns buffers as arrays `[num_calls, ...]`."""
-    first, num_axes = buffers.items[0].contents, len(types[0][1])
-    num_calls = math.prod(first.dimensions[: first.rank - num_axes])
+    """Returns memory as arrays `[num_calls, ...]`."""
     arrays = []
-    for place, (dtype, shape) in enumerate(types):
+    for dtype, shape in types:
         num_bytes = num_calls * math.prod(shape) * dtype.itemsize
-        memory = (c_char * num_bytes).from_address(buffers.items[place].contents.data or 0)
+        memory: Any = (c_char * num_bytes).from_address(next(addresses))
         arrays.append(np.ndarray((num_calls, *shape), dtype, memory))
     return jax.tree.unflatten(structure, arrays)
 

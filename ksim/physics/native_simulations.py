@@ -1,6 +1,6 @@
 """Many simulations of native MuJoCo, stepped together by threads."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import mujoco
 import numpy as np
@@ -40,6 +40,7 @@ class Simulations:
     ) -> None:
         self._batch = mujoco_batch.Batch(mj_model, num_simulations, num_threads)
         self._arrays = {name: self._batch.bind(name) for name in fields}
+        self._qpos, self._qvel, self._ctrl = map(self._batch.bind, ("qpos", "qvel", "ctrl"))
         self._model_fields = {name: self._batch.expand(name) for name in model_fields}
         self._is_mass_alone = "body_mass" in model_fields and "body_subtreemass" not in model_fields
         if self._is_mass_alone:
@@ -71,39 +72,49 @@ class Simulations:
             array = self._arrays[name]
             np.copyto(array, value, where=value != array.astype(np.float32))
 
-    def start_where(
-        self, is_reset: np.ndarray, default_state: np.ndarray, start: EpisodeStart
-    ) -> None:
-        """Begins episodes."""
-        self._batch.state[is_reset] = default_state
-        self._batch.bind("qpos")[is_reset] = start.qpos[is_reset]
-        self._batch.bind("qvel")[is_reset] = start.qvel[is_reset]
+    def start(self, ids: np.ndarray, default_state: np.ndarray, start: EpisodeStart) -> None:
+        """Begins episodes.
+
+        Args:
+          ids: of the simulations.
+          default_state: of the model.
+          start: of every simulation, also of those that go on.
+        """
+        self._batch.state[ids] = default_state
+        self._qpos[ids] = start.qpos[ids]
+        self._qvel[ids] = start.qvel[ids]
 
     def step(self, is_moving: np.ndarray, ctrl: np.ndarray, num_substeps: int) -> np.ndarray:
         """Moves some simulations on, and computes positions and velocities in the others.
 
         Returns:
-          `[num_simulations]` which ones MuJoCo rejected.
+          the ids of those that MuJoCo rejected.
         """
         batch = self._batch
-        moving, still = np.flatnonzero(is_moving), np.flatnonzero(~is_moving)
-        np.copyto(batch.bind("ctrl"), ctrl, where=is_moving[:, None])
+        np.copyto(self._ctrl, ctrl, where=is_moving[:, None])
         batch.warning[...] = 0
-        is_failed = np.zeros(len(is_moving), bool)
-        if moving.size:
-            try:
-                batch.step(moving, num_substeps, POSITIONS_AND_VELOCITIES)
-            except mujoco_batch.SimulationError as error:
-                is_failed[error.ids] = True
-        if still.size:
-            try:
-                batch.forward(still, POSITIONS_AND_VELOCITIES)
-            except mujoco_batch.SimulationError as error:
-                is_failed[error.ids] = True
-        return is_failed | np.any(batch.warning[:, FAILURES, COUNT] > 0, axis=1)
+        moving, still = np.flatnonzero(is_moving), np.flatnonzero(~is_moving)
+        rejected = [
+            *_rejected(moving, batch.step, num_substeps, POSITIONS_AND_VELOCITIES),
+            *_rejected(still, batch.forward, POSITIONS_AND_VELOCITIES),
+        ]
+        counts = batch.warning[:, :, COUNT]
+        if counts.any():
+            rejected.extend(np.flatnonzero(counts[:, FAILURES].any(axis=1)))
+        return np.array(rejected, int)
 
     def read(self, state: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
         """Copies what was computed: the states' bits, and fields in single precision."""
         state[...] = state_bits(self._batch.state)
         for name, value in fields.items():
             value[...] = self._arrays[name].reshape(value.shape)
+
+
+def _rejected(ids: np.ndarray, advance: Callable[..., None], *arguments: int) -> Sequence[int]:
+    """Advances simulations, if there are any, and returns those that MuJoCo rejected."""
+    if ids.size:
+        try:
+            advance(ids, *arguments)
+        except mujoco_batch.SimulationError as error:
+            return list(error.ids)
+    return ()

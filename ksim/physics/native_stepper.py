@@ -58,15 +58,19 @@ class NativeStepper:
             )
         simulations.set_model_fields(arguments["model"])
         simulations.set_state(arguments["state"].view(np.float64), arguments["written"])
-        simulations.start_where(is_reset, self._default.state, EpisodeStart(**arguments["start"]))
-        is_failed = simulations.step(~is_reset, arguments["ctrl"], self._num_substeps)
+        new = np.flatnonzero(is_reset)
+        if new.size:
+            simulations.start(new, self._default.state, EpisodeStart(**arguments["start"]))
+        rejected = simulations.step(~is_reset, arguments["ctrl"], self._num_substeps)
         simulations.read(results["state"], fields)
         idle.put(simulations)
-        for name, mask in self._default.is_of_last_substep.items():
-            if name in fields:
-                fields[name][is_reset] = np.where(mask, 0, fields[name][is_reset])
-        fields["qpos"][is_failed] = np.nan
-        fields["qvel"][is_failed] = np.nan
+        if new.size:
+            for name, mask in self._default.is_of_last_substep.items():
+                if name in fields:
+                    fields[name][new] = np.where(mask, 0, fields[name][new])
+        if rejected.size:
+            fields["qpos"][rejected] = np.nan
+            fields["qvel"][rejected] = np.nan
 
 
 def _name(model: PhysicsModel, num_threads: int) -> str:
