@@ -29,9 +29,9 @@ def prepare_gloo(host: str) -> None:
     if make is None:
         return
 
-    def make_prepared(**options: Any) -> Any:
+    def make_prepared(*arguments: Any, **options: Any) -> Any:
         before = _threads()
-        collectives = make(**options | {"hostname": host})
+        collectives = make(*arguments, **options | {"hostname": host})
         for thread in _threads() - before:
             let_others_finish(thread)
         return collectives
