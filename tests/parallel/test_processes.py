@@ -151,6 +151,26 @@ def test_a_failure_is_told_with_its_reason_and_who_was_behind(meet):
     assert "process 1" not in losses[2]
 
 
+@pytest.mark.parametrize(
+    "error, is_because_of_loss",
+    [
+        # As JAX raises them of a broken connection, by a compiled program and by one just compiled.
+        (type("JaxRuntimeError", (RuntimeError,), {})("INTERNAL: Gloo AllReduce failed"), True),
+        (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer"), True),
+        (ValueError("unknown: a term of the user's"), False),
+    ],
+)
+def test_an_error_that_a_lost_process_causes_is_told_as_the_loss(meet, error, is_because_of_loss):
+    meeting = meet()
+    members = meeting.connect_all()
+    with ThreadPoolExecutor(1) as pool:
+        failing = pool.submit(members[2].fail, error)
+        time.sleep(0.1)  # the error comes first
+        members[1]._wire.socket.shutdown(socket.SHUT_RDWR)
+        failing.result()
+    assert (2 in meeting.losses) == is_because_of_loss
+
+
 def test_one_that_lives_but_does_not_come_is_named(meet):
     meeting = meet(exchange=0.5, heartbeat=2.0)
     members = meeting.connect_all()

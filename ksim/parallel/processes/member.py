@@ -1,6 +1,7 @@
 """A process's connection to the others, and the watch that ends it when one of them is lost."""
 
 import contextlib
+import re
 import selectors
 import socket
 import threading
@@ -16,6 +17,9 @@ from ksim.parallel.processes.wire import ConnectionLostError, Message, Processes
 
 # A peer that is killed makes JAX raise here, a moment before or after the hub says who it was.
 _SECONDS_TO_HEAR_WHO_WAS_LOST = 1.0
+
+# How an error of JAX's runtime begins: "UNKNOWN: Gloo AllGather failed".
+_STATUS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): ")
 
 
 def connect(
@@ -236,4 +240,6 @@ def _first_answer(wire: Wire, deadline: float) -> list[Message]:
 
 
 def _is_from_jax(error: BaseException) -> bool:
-    return type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
+    """Whether an error is one of JAX's runtime, which raises some as a `ValueError`."""
+    is_status = isinstance(error, ValueError) and _STATUS.match(str(error)) is not None
+    return is_status or type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")
