@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, UInt32
 
+from ksim.parallel.host import without_key
+
 Tree = TypeVar("Tree")
 
 AxisName = str | tuple[str, ...]
@@ -84,7 +86,7 @@ def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
     that are bit-identical always agree.
     """
     fingerprint = jnp.uint32(1)
-    for numbers in _vectors([_without_key(leaf) for leaf in jax.tree.leaves(tree)]):
+    for numbers in _vectors([without_key(leaf) for leaf in jax.tree.leaves(tree)]):
         words = _words(numbers)
         places = lax.iota(jnp.uint32, words.size) * jnp.uint32(0x9E3779B9)
         total = jnp.sum(_scramble(words ^ places), dtype=jnp.uint32)
@@ -162,12 +164,6 @@ def _scramble(words: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
     words = (words ^ (words >> 16)) * jnp.uint32(0x7FEB352D)
     words = (words ^ (words >> 15)) * jnp.uint32(0x846CA68B)
     return words ^ (words >> 16)
-
-
-def _without_key(leaf: Array) -> Array:
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.key_data(leaf)
-    return leaf
 
 
 def _words(leaf: Array) -> UInt32[Array, "m"]:

@@ -23,8 +23,8 @@ def whole_array(array: jax.Array) -> np.ndarray:
 def whole_arrays(arrays: Sequence[jax.Array]) -> list[np.ndarray]:
     """Does what `whole_array` does, with few messages; each array is split by its first axis.
 
-    A message takes most of a millisecond however short it is, and the sums of a rollout are dozens
-    of arrays: those that are small travel as one.
+    A message takes half a millisecond and more, however short it is, and the sums of a rollout are
+    many arrays (23 of the walking task): those that are small travel as one.
     """
     small = [place for place, array in enumerate(arrays) if _travels_with_others(array)]
     joined = dict(zip(small, _joined([arrays[place] for place in small]), strict=True))

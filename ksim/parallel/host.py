@@ -19,9 +19,14 @@ def map_key_data(function: Callable[[Any], Any], leaf: Any) -> Any:
     one trailing axis more than the keys do.
     """
     if is_key(leaf):
-        words = function(jax.random.key_data(leaf))
+        words = function(without_key(leaf))
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))
     return function(leaf)
+
+
+def without_key(leaf: Any) -> Any:
+    """Returns the words of typed PRNG keys, and every other leaf as it is."""
+    return jax.random.key_data(leaf) if is_key(leaf) else leaf
 
 
 def to_host(leaf: Any) -> Any:

@@ -10,7 +10,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from ksim.config import ConfigError
 from ksim.config.concerns import check_fsdp_divides
 from ksim.parallel.gathering import whole_array, whole_arrays
-from ksim.parallel.host import is_key, map_key_data
+from ksim.parallel.host import map_key_data, without_key
 from ksim.parallel.mesh import BATCH_AXIS, FSDP_AXIS, mesh_of
 from ksim.parallel.partitioner import Partitioner, Placement, Tree
 from ksim.parallel.shardings import fsdp_specs
@@ -130,7 +130,7 @@ class ShardMap(Partitioner):
 
     def gather_environments(self, tree: Tree) -> Tree:
         """See `Partitioner.gather_environments`."""
-        words, structure = jax.tree.flatten(jax.tree.map(_words, tree))
+        words, structure = jax.tree.flatten(jax.tree.map(without_key, tree))
         whole = jax.tree.unflatten(structure, whole_arrays(words))
         return jax.tree.map(lambda leaf, words: map_key_data(lambda _: words, leaf), tree, whole)
 
@@ -168,7 +168,3 @@ class ShardMap(Partitioner):
             )
 
         return map_key_data(place, leaf)
-
-
-def _words(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if is_key(leaf) else leaf

@@ -98,9 +98,7 @@ class Simulations:
             *_rejected(moving, batch.step, num_substeps, POSITIONS_AND_VELOCITIES),
             *_rejected(still, batch.forward, POSITIONS_AND_VELOCITIES),
         ]
-        counts = batch.warning[:, :, COUNT]
-        if counts.any():
-            rejected.extend(np.flatnonzero(counts[:, FAILURES].any(axis=1)))
+        rejected.extend(np.flatnonzero(batch.warning[:, FAILURES, COUNT].any(axis=1)))
         return np.array(rejected, int)
 
     def read(self, state: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:

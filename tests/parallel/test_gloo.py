@@ -9,7 +9,7 @@ from jax._src import xla_bridge
 from ksim.parallel.processes.gloo import let_others_finish, prepare_gloo
 
 has_policies = pytest.mark.skipif(
-    not hasattr(os, "sched_setscheduler"), reason="this system has no scheduling policies"
+    not hasattr(os, "SCHED_BATCH"), reason="this system has no such scheduling policy"
 )
 
 

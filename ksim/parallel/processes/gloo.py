@@ -47,7 +47,7 @@ def let_others_finish(thread: int) -> None:
     Args:
       thread: its number, as the system counts threads; 0 is the thread that calls.
     """
-    if hasattr(os, "sched_setscheduler"):
+    if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):  # it has ended, or the system forbids it
             os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
 
