@@ -5,8 +5,7 @@ import os
 import jax
 
 from ksim.config import ConfigError
-
-SIMULATED_DEVICES_FLAG = "--xla_force_host_platform_device_count"
+from ksim.parallel.simulated_devices import how_to_simulate, request_simulated_devices
 
 
 def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
@@ -25,10 +24,9 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
       ConfigError: if there are fewer devices than asked for, processes have different numbers
         of them, or there are none of the kind in JAX_PLATFORMS.
     """
-    if num_devices is not None:
-        if num_devices < 1:
-            raise ConfigError(f"num_devices must be at least 1, found {num_devices}.")
-        _request_simulated_devices(num_devices)
+    if num_devices is not None and num_devices < 1:
+        raise ConfigError(f"num_devices must be at least 1, found {num_devices}.")
+    request_simulated_devices(num_devices)
     devices = _local_devices()
     if num_devices is None or num_devices <= len(devices):
         is_alone = jax.process_count() == 1
@@ -37,7 +35,7 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
     raise ConfigError(
         f"num_devices={num_devices}, but there are only {len(devices)} {kind} device(s)."
         f" Write num_devices={len(devices)} or leave the option out"
-        f"{_how_to_simulate(num_devices) if kind == 'cpu' else ''}."
+        f"{how_to_simulate(num_devices) if kind == 'cpu' else ''}."
     )
 
 
@@ -65,21 +63,3 @@ def _of_all_processes(num_devices: int | None) -> tuple[jax.Device, ...]:
             f" num_devices={min(counts)}: it counts the devices of one process."
         )
     return tuple(device for devices in by_process for device in devices)
-
-
-def _request_simulated_devices(num_devices: int) -> None:
-    """Asks JAX for simulated CPU devices; harmless where an accelerator is the default."""
-    if SIMULATED_DEVICES_FLAG in os.environ.get("XLA_FLAGS", ""):
-        return
-    try:
-        jax.config.update("jax_num_cpu_devices", num_devices)
-    except RuntimeError:
-        # The backend is up already, with the devices that it has: the caller counts them.
-        return
-
-
-def _how_to_simulate(num_devices: int) -> str:
-    return (
-        f", or simulate them from the start of the process with"
-        f" XLA_FLAGS={SIMULATED_DEVICES_FLAG}={num_devices}"
-    )

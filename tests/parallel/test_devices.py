@@ -12,7 +12,7 @@ import pytest
 import ksim
 from ksim.config import ConfigError
 from ksim.parallel import select_devices
-from ksim.parallel.devices import SIMULATED_DEVICES_FLAG
+from ksim.parallel.simulated_devices import SIMULATED_DEVICES_FLAG
 
 
 def test_all_devices_by_default():
@@ -80,6 +80,41 @@ finally:
     result = run_python(code, XLA_FLAGS=f"{SIMULATED_DEVICES_FLAG}=2")
     assert result.returncode == 1
     assert "num_devices=3, but there are only 2 cpu device(s)" in result.stderr
+
+
+WHETHER_DIVIDED = """
+import jax
+import jax.numpy as jnp
+
+compiled = jax.jit(lambda x: jnp.sin(x) * jnp.exp(x)).lower(jnp.ones((1024, 1024))).compile()
+print("outer_dimension_partitions" in compiled.as_text())
+"""
+
+
+@pytest.mark.parametrize(
+    "num_devices, variables, is_divided",
+    [
+        (3, {"NPROC": "4"}, True),  # a thread is idle
+        (4, {"NPROC": "4"}, False),
+        (None, {"NPROC": "4", "XLA_FLAGS": f"{SIMULATED_DEVICES_FLAG}=4"}, False),
+        (2, {"NPROC": "4", "XLA_FLAGS": f"{SIMULATED_DEVICES_FLAG}=4"}, True),
+        (4, {"NPROC": "4", "XLA_FLAGS": "--xla_disable_hlo_passes=dce"}, True),
+        (max(2, os.cpu_count() or 1), {"NPROC": ""}, False),
+    ],
+)
+def test_operations_are_divided_only_among_idle_threads(num_devices, variables, is_divided):
+    result = run_python(f"select_devices({num_devices})\n{WHETHER_DIVIDED}", **variables)
+    assert result.stdout.strip() == str(is_divided), result.stderr
+
+
+def test_flags_of_a_started_jax_are_left_alone():
+    code = """
+import jax
+jax.devices()
+select_devices(1)
+assert "XLA_FLAGS" not in os.environ
+"""
+    assert run_python(code, NPROC="1").returncode == 0
 
 
 def device_of(process_index, index):

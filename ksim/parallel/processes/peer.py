@@ -5,6 +5,8 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ksim.parallel.cores import usable_cores
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -22,7 +24,7 @@ class Peer:
     host: str = field(default_factory=socket.gethostname)
     boot: str = field(default_factory=lambda: _boot_id())
     pid: int = field(default_factory=os.getpid)
-    cores: tuple[int, ...] = field(default_factory=lambda: _usable_cores())
+    cores: tuple[int, ...] = field(default_factory=usable_cores)
 
     def __str__(self) -> str:
         return f"process {self.index} ({self.host}, pid {self.pid})"
@@ -49,9 +51,3 @@ def peer_from(message: object) -> Peer:
 def _boot_id() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")
     return path.read_text().strip() if path.exists() else ""
-
-
-def _usable_cores() -> tuple[int, ...]:
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))

@@ -13,6 +13,7 @@ import jax
 
 from ksim.config import ConfigError
 from ksim.config.concerns import ProcessesConfig, split_address
+from ksim.parallel.cores import limit_xla_threads
 from ksim.parallel.processes.agreement import check_agreement
 from ksim.parallel.processes.cluster import ClusterPlace, find_place
 from ksim.parallel.processes.ending import end_at_once, end_because_of_loss
@@ -20,6 +21,7 @@ from ksim.parallel.processes.gloo import prepare_gloo
 from ksim.parallel.processes.group import ProcessGroup, SingleProcess
 from ksim.parallel.processes.hub import Hub, listen
 from ksim.parallel.processes.member import Member, connect
+from ksim.parallel.simulated_devices import has_jax_started
 
 _COLLECTIVE_TIMEOUT_FLAG = "--xla_cpu_collective_timeout_seconds"
 
@@ -203,15 +205,11 @@ def _set_collective_timeout(seconds: float) -> None:
 
 
 def share_cores(group: ProcessGroup) -> None:
-    """Lets XLA start as many threads as fall to this process, of the cores that it shares.
-
-    By itself every process starts one for every core. The variable `NPROC`, which XLA reads for
-    their number, is left as it is if it is set.
-    """
+    """Lets XLA start as many threads as fall to this process, of the cores that it shares."""
     sharing = group.peers_on_my_cores
     num_cores = len(group.peers[group.index].cores)
     if len(sharing) > 1:
-        os.environ.setdefault("NPROC", str(max(1, num_cores // len(sharing))))
+        limit_xla_threads(max(1, num_cores // len(sharing)))
 
 
 def _local_device_ids(member: Member, num_local_devices: int | None) -> list[int] | None:
@@ -225,9 +223,7 @@ def _local_device_ids(member: Member, num_local_devices: int | None) -> list[int
 
 
 def _check_backend_has_not_started() -> None:
-    from jax._src import xla_bridge
-
-    if xla_bridge.backends_are_initialized():
+    if has_jax_started():
         raise ConfigError(
             "JAX has started its devices already, and cannot join other processes any more. Build"
             " the task before the first JAX computation (jax.devices() counts as one)."
