@@ -21,12 +21,11 @@ import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
-from benchmarks.training_run import (  # noqa: E402
-    NUM_UNMEASURED,
-    env_steps_per_second,
-    read_rows,
-)
+from benchmarks.training_run import env_steps_per_second, read_rows  # noqa: E402
 from ksim.config import parse_command_line  # noqa: E402
+
+NUM_UNMEASURED = 3
+"""Iterations that are not counted: the first ones fill caches."""
 
 
 def create_task(name: str, arguments: list[str]) -> Any:
@@ -69,6 +68,7 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
         before_run = time.perf_counter() - PROCESS_START
         result = task.run()
         rows = read_rows(Path(folder, "run"))
+    counted = rows[NUM_UNMEASURED - 1 : -1]  # the last one holds the evaluation
     durations = [row["time/rollout_seconds"] + row["time/update_seconds"] for row in rows]
     program = task.build()
     return {
@@ -80,7 +80,7 @@ def measure(name: str, arguments: list[str]) -> dict[str, Any]:
         },
         "devices": task.partitioner.num_devices,
         "num_envs": program.num_envs,
-        "env_steps_per_second": env_steps_per_second(rows),
+        "env_steps_per_second": env_steps_per_second(counted),
         "rollout_fraction": statistics.median(
             row["time/rollout_seconds"] / total for row, total in zip(rows, durations, strict=True)
         ),

@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-NUM_UNMEASURED = 3
-"""Iterations that are not counted: the first ones fill caches."""
 
 
-def train(
-    folder: Path, task: str, options: list[str], num_processes: int = 1, cores: str | None = None
-) -> Path:
+def train(folder: Path, task: str, options: list[str], num_processes: int = 1) -> Path:
     """Trains.
 
     Args:
@@ -24,7 +20,6 @@ def train(
       task: the task's module.
       options: its options.
       num_processes: how many processes share the run.
-      cores: those that the run may use, as `taskset` has them; all by default.
 
     Returns:
       The run's directory.
@@ -32,8 +27,7 @@ def train(
     Raises:
       RuntimeError: if the command failed; its output says why.
     """
-    pinned = [] if cores is None else ["taskset", "--cpu-list", cores]
-    command = [*pinned, sys.executable, "-m"]
+    command = [sys.executable, "-m"]
     if num_processes > 1:
         command += ["ksim.launch", "--num-processes", str(num_processes)]
     # One short evaluation at the end; it is not part of what is counted.
@@ -50,12 +44,16 @@ def train(
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
-    """Returns the metrics of every iteration."""
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    """Returns the metrics of every iteration; of a run that goes on, those that are whole."""
+    lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def env_steps_per_second(rows: list[dict[str, Any]]) -> float:
-    """Returns control steps over all devices by the clock: rollout, update, logging."""
-    counted = rows[NUM_UNMEASURED - 1 : -1]  # the last one holds the evaluation
-    steps = counted[-1]["env_steps"] - counted[0]["env_steps"]
-    return float(steps / (counted[-1]["wall_seconds"] - counted[0]["wall_seconds"]))
+    """Returns control steps over all devices by the clock: rollout, update, logging.
+
+    Args:
+      rows: of an iteration, where the clock starts, and of those after it, which are counted.
+    """
+    steps = rows[-1]["env_steps"] - rows[0]["env_steps"]
+    return float(steps / (rows[-1]["wall_seconds"] - rows[0]["wall_seconds"]))
