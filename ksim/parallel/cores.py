@@ -16,6 +16,13 @@ def usable_cores() -> tuple[int, ...]:
     return tuple(range(os.cpu_count() or 1))
 
 
+def num_xla_threads() -> int:
+    """Returns how many threads XLA starts: `NPROC`, or one for every core."""
+    given = os.environ.get("NPROC", "")
+    number = int(given) if given.isdecimal() else 0
+    return number or len(usable_cores())
+
+
 def limit_xla_threads(number: int) -> None:
     """Lets XLA start so many threads, for operations on a CPU and to compile.
 
@@ -35,11 +42,5 @@ def divide_operations_among_cores(num_devices: int) -> None:
       num_devices: how many devices compute at the same time.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if num_devices >= _num_xla_threads() and _DISABLED_PASSES_FLAG not in flags:
+    if num_devices >= num_xla_threads() and _DISABLED_PASSES_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_DISABLED_PASSES_FLAG}={_TASK_ASSIGNER}".strip()
-
-
-def _num_xla_threads() -> int:
-    given = os.environ.get("NPROC", "")
-    number = int(given) if given.isdecimal() else 0
-    return number or len(usable_cores())

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ksim.parallel.cores import num_xla_threads
 from ksim.parallel.threefry import unroll_threefry
 from ksim.training.compiler_options import UPDATE, heard_options
 from ksim.training.program import CompiledProgram, Program
@@ -22,9 +23,11 @@ _logger = logging.getLogger(__name__)
 def enable_compilation_cache() -> Path | None:
     """Keeps compiled programs in the user's private cache directory.
 
-    The directory is `$XDG_CACHE_HOME/ksim/jax`, or `~/.cache/ksim/jax`, for this user alone: a
-    compiled program is code. A directory that is configured already (`JAX_COMPILATION_CACHE_DIR`)
-    is left as it is. One that cannot be used is warned of: a run does not need it.
+    The directory lies in `$XDG_CACHE_HOME/ksim/jax`, or `~/.cache/ksim/jax`, for this user alone: a
+    compiled program is code. Each number of XLA's threads has its own, because operations are
+    divided among them when they are compiled, and JAX would take the program of one core for a run
+    on many. A directory that is configured already (`JAX_COMPILATION_CACHE_DIR`) is left as it is.
+    One that cannot be used is warned of: a run does not need it.
 
     Returns:
       The directory; `None` if it cannot be used.
@@ -34,9 +37,11 @@ def enable_compilation_cache() -> Path | None:
         return Path(configured)
     try:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        directory = root / "ksim" / "jax"
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
+        private = root / "ksim" / "jax"
+        private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.chmod(0o700)
+        directory = private / f"{num_xla_threads()}-threads"
+        directory.mkdir(exist_ok=True)
     except (OSError, RuntimeError) as error:  # the latter if there is no home
         _logger.warning(
             "Compiled programs are not kept, because their directory cannot be used: %s. Set"

@@ -98,15 +98,32 @@ def test_a_second_start_compiles_nothing(monkeypatch):
     assert (events["cache_hits"], events["cache_misses"]) == (4, 0)
 
 
-def test_a_cache_that_cannot_be_used_is_a_warning(monkeypatch, caplog):
-    directory = jax.config.values["jax_compilation_cache_dir"]
+@pytest.fixture
+def no_cache():
+    before = jax.config.values["jax_compilation_cache_dir"]
     jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+@pytest.mark.usefixtures("no_cache")
+@pytest.mark.parametrize("threads", [2, 3])
+def test_programs_are_kept_apart_by_the_threads_that_they_were_compiled_for(
+    monkeypatch, tmp_path, threads
+):
+    """JAX takes no notice of them: its key is equal for 1 and for 100."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("NPROC", str(threads))
+    directory = enable_compilation_cache()
+    assert directory == tmp_path / "ksim" / "jax" / f"{threads}-threads"
+    assert directory.parent.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.usefixtures("no_cache")
+def test_a_cache_that_cannot_be_used_is_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    try:
-        assert enable_compilation_cache() is None
-        assert jax.config.values["jax_compilation_cache_dir"] is None
-    finally:
-        jax.config.update("jax_compilation_cache_dir", directory)
+    assert enable_compilation_cache() is None
+    assert jax.config.values["jax_compilation_cache_dir"] is None
     (message,) = caplog.messages
     assert "Not a directory: '/dev/null/ksim" in message
     assert "is_compilation_cached=false" in message
