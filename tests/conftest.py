@@ -66,6 +66,15 @@ def shared_compilation_cache(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
+@pytest.fixture
+def without_a_cache():
+    """No cache of compiled programs is configured yet."""
+    before = jax.config.values["jax_compilation_cache_dir"]
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def compiled_programs_let_go():
     """Programs of earlier modules are forgotten before there are too many."""

@@ -134,15 +134,6 @@ def test_an_environment_may_be_wrapped_or_not():
     assert_same(wrapped[0].agent_state, plain[0].agent_state)
 
 
-@pytest.fixture
-def without_a_cache():
-    """No cache of compiled programs is configured yet."""
-    before = jax.config.values["jax_compilation_cache_dir"]
-    jax.config.update("jax_compilation_cache_dir", None)
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
-
-
 def test_nothing_is_written_and_one_device_is_no_reason_to_warn(without_a_cache, tmp_path, caplog):
     small_run(num_devices=1, num_updates=1)
     assert list(tmp_path.rglob("*")) == []

@@ -98,15 +98,7 @@ def test_a_second_start_compiles_nothing(monkeypatch):
     assert (events["cache_hits"], events["cache_misses"]) == (4, 0)
 
 
-@pytest.fixture
-def no_cache():
-    before = jax.config.values["jax_compilation_cache_dir"]
-    jax.config.update("jax_compilation_cache_dir", None)
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
-
-
-@pytest.mark.usefixtures("no_cache")
+@pytest.mark.usefixtures("without_a_cache")
 @pytest.mark.parametrize("threads", [2, 3])
 def test_programs_are_kept_apart_by_the_threads_that_they_were_compiled_for(
     monkeypatch, tmp_path, threads
@@ -119,7 +111,7 @@ def test_programs_are_kept_apart_by_the_threads_that_they_were_compiled_for(
     assert directory.parent.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.usefixtures("no_cache")
+@pytest.mark.usefixtures("without_a_cache")
 def test_a_cache_that_cannot_be_used_is_a_warning(monkeypatch, caplog):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     assert enable_compilation_cache() is None
