@@ -10,7 +10,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep, zeros_of
-from ksim.physics import SMALL_OPERATIONS
+from ksim.xla.compiler_options import SMALL_OPERATIONS
 
 NEEDED_OF_ENVIRONMENT = ("reset", "step", "action_size", "dt")
 NEEDED_OF_STATE = ("obs", "reward", "done", "metrics", "info")

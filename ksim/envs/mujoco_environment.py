@@ -24,9 +24,9 @@ from ksim.physics import (
     PhysicsModel,
     ReadRecorder,
     check_computed,
-    replace_rows,
 )
 from ksim.terms import StepState
+from ksim.xla.rows import replace_rows
 
 Key0 = Key[Array, ""]
 Carries = dict[str, dict[str, Any]]

@@ -3,11 +3,10 @@
 from ksim.nn.action_head import ActionHead, CategoricalHead, NormalHead
 from ksim.nn.actor_critic import ActorCritic
 from ksim.nn.distribution import Categorical, Distribution, Normal, TanhNormal
-from ksim.nn.joined import Joined
 from ksim.nn.model import BoundModel, Model, ModelDefinition, ModelOutput, bind, unroll
 from ksim.nn.network import GRU, MLP, Network, activation_function
 from ksim.nn.normalizer import RunningMoments
-from ksim.nn.rounded_product import rounded_dot_general
+from ksim.xla.bfloat16_product import rounded_dot_general
 
 __all__ = [
     "GRU",
@@ -18,7 +17,6 @@ __all__ = [
     "Categorical",
     "CategoricalHead",
     "Distribution",
-    "Joined",
     "Model",
     "ModelDefinition",
     "ModelOutput",

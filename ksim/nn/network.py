@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PyTree
 
 from ksim.config import unknown_name_message
 from ksim.config.concerns import ACTIVATIONS
-from ksim.nn.rounded_product import rounded_dot_general
+from ksim.xla.bfloat16_product import rounded_dot_general
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     name: getattr(jax.nn, name) for name in ACTIVATIONS

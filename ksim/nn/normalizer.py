@@ -9,7 +9,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float
 
-from ksim.nn.joined import Joined
+from ksim.xla.joined import Joined
 
 MAX_COUNT = 1e8
 """What all older samples together weigh at most, in samples.

@@ -5,7 +5,8 @@ import re
 
 import jax
 
-from ksim.parallel.cores import divide_operations_among_cores
+from ksim.xla.backend import has_jax_started
+from ksim.xla.threads import divide_operations_among_cores
 
 SIMULATED_DEVICES_FLAG = "--xla_force_host_platform_device_count"
 
@@ -33,10 +34,3 @@ def how_to_simulate(num_devices: int) -> str:
         f", or simulate them from the start of the process with"
         f" XLA_FLAGS={SIMULATED_DEVICES_FLAG}={num_devices}"
     )
-
-
-def has_jax_started() -> bool:
-    """Returns whether JAX has made its devices, so that options of theirs come too late."""
-    from jax._src import xla_bridge
-
-    return xla_bridge.backends_are_initialized()

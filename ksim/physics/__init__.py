@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ksim.physics.data import FieldsRead, NamedFields, PhysicsData, ReadRecorder
-from ksim.physics.engine import SMALL_OPERATIONS, EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.floating_base import FreeJoint
 from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
@@ -12,7 +12,6 @@ from ksim.physics.moving_body import MovingBody, MovingFrame, moving_frame, velo
 from ksim.physics.names import check_names, fitting_names, match_names
 from ksim.physics.native_engine import NativeEngine, num_host_cores
 from ksim.physics.on_demand import check_computed
-from ksim.physics.rows import replace_rows
 from ksim.physics.stability import find_unstable_joints
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from ksim.physics.warp_functions import StepwiseMjx, WarpFunctions
 
 __all__ = [
-    "SMALL_OPERATIONS",
     "EpisodeStart",
     "FieldsRead",
     "FreeJoint",
@@ -49,7 +47,6 @@ __all__ = [
     "match_names",
     "moving_frame",
     "num_host_cores",
-    "replace_rows",
     "velocity_at",
 ]
 

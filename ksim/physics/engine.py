@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from flax import struct
@@ -12,19 +11,6 @@ from ksim.physics.data import PhysicsData
 
 ModelFields = Mapping[str, Array]
 """Model fields by MuJoCo's name (`geom_friction`, ...) that differ between environments."""
-
-SMALL_OPERATIONS: Mapping[str, Any] = MappingProxyType(
-    {
-        "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
-        "xla_cpu_use_xnnpack": False,
-    }
-)
-"""What XLA is told of physics in JAX: a thousand small operations.
-
-Handed to YNNPACK and XNNPACK one by one they took a fifth longer (jax 0.12, 2 devices). The matrix
-products alone are given to YNNPACK: without it they are slow if their operands are bfloat16 (jax
-0.9, the walking task: rollouts took 12% longer).
-"""
 
 
 @struct.dataclass

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from ksim.config import unknown_name_message
 from ksim.physics.floating_base import FreeJoint, find_base, find_floating
 from ksim.physics.names import match_names
-from ksim.physics.rows import replace_rows
+from ksim.xla.rows import replace_rows
 
 
 @dataclasses.dataclass(frozen=True)

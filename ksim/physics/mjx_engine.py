@@ -14,10 +14,11 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
-from ksim.physics.engine import SMALL_OPERATIONS, EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.mjx_support import check_supported
 from ksim.physics.model import PhysicsModel
 from ksim.physics.native_defaults import DefaultData
+from ksim.xla.compiler_options import SMALL_OPERATIONS
 
 with contextlib.redirect_stdout(io.StringIO()):
     # MJX prints a line for each optional package (warp) that is not installed.

@@ -18,10 +18,10 @@ from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
 from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.model import PhysicsModel
-from ksim.physics.named_functions import call_named, named
 from ksim.physics.native_data import NativeData, is_floating, state_bits
 from ksim.physics.native_defaults import DefaultData
 from ksim.physics.native_stepper import NativeStepper
+from ksim.xla.host_calls import call_named, named
 
 ALWAYS_READ = ("time", "qpos", "qvel", "ctrl")
 WRITABLE = ("qpos", "qvel", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")

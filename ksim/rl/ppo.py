@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.config import ConfigError
-from ksim.nn import Joined, Model, RunningMoments, unroll
+from ksim.nn import Model, RunningMoments, unroll
 from ksim.parallel import (
     Synchronisation,
     Traffic,
@@ -35,6 +35,7 @@ from ksim.rl.policy import normalize
 from ksim.rl.ppo_loss import PPOCoefficients, PPOSamples, ppo_loss
 from ksim.rl.progress import Pending, Progress, Turn
 from ksim.rl.trajectory import Trajectory
+from ksim.xla.joined import Joined
 
 Metrics = dict[str, Float[Array, ""]]
 

@@ -9,10 +9,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Int, Key
 
 from ksim.envs import Environment, Timestep
-from ksim.nn import Joined
 from ksim.parallel import environment_keys
 from ksim.rl.policy import Policy
 from ksim.rl.trajectory import EnvState, RolloutStatistics, Trajectory
+from ksim.xla.joined import Joined
 
 
 def rollout(

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ksim.training.compiler_options import RUN_ONCE, heard_options
+from ksim.xla.compiler_options import RUN_ONCE, heard_options
 
 
 class Construction:

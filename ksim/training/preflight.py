@@ -6,7 +6,6 @@ from ksim.config.concerns import RunConfig
 from ksim.parallel import CollectiveSpeed, free_bytes
 from ksim.parallel.processes import ProcessGroup, current_processes
 from ksim.training import preflight_report
-from ksim.training.compilation import enable_compilation_cache
 from ksim.training.device_fit import DeviceFit, device_fit
 from ksim.training.distinctness import Distinctness, count_distinct
 from ksim.training.program import Program
@@ -14,6 +13,7 @@ from ksim.training.program_memory import program_memory
 from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, collective_speed
 from ksim.training.trial import Trial
+from ksim.xla.compilation_cache import enable_compilation_cache
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ksim.parallel.processes import (
 )
 from ksim.training.checkpoint import check_checkpoint_fits, read_step, restore_checkpoint
 from ksim.training.checkpoint_folder import BEST_NAME, set_aside_later_checkpoints
-from ksim.training.compilation import compile_rollout, enable_compilation_cache
+from ksim.training.compilation import compile_rollout
 from ksim.training.continuing import (
     checkpoint_to_continue,
     checkpoint_to_load,
@@ -50,6 +50,7 @@ from ksim.training.run_directory import (
 from ksim.training.run_lock import run_lock
 from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
+from ksim.xla.compilation_cache import enable_compilation_cache
 
 # What says where a run is and not what it is: a file that repeats the run leaves it out.
 _OF_THIS_START = (

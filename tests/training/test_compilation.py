@@ -5,10 +5,10 @@ import collections
 import jax
 import pytest
 
-from ksim.training.compilation import enable_compilation_cache
-from ksim.training.compiler_options import RUN_ONCE, UPDATE, heard_options
 from ksim.training.status import RunStatus
 from ksim.training.trial import Trial
+from ksim.xla.compilation_cache import enable_compilation_cache
+from ksim.xla.compiler_options import RUN_ONCE, UPDATE, heard_options
 from tests.small_cartpole import small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 

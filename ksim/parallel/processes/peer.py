@@ -5,7 +5,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ksim.parallel.cores import usable_cores
+from ksim.xla.threads import usable_cores
 
 
 @dataclass(frozen=True)

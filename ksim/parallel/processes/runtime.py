@@ -13,15 +13,15 @@ import jax
 
 from ksim.config import ConfigError
 from ksim.config.concerns import ProcessesConfig, split_address
-from ksim.parallel.cores import limit_xla_threads
 from ksim.parallel.processes.agreement import check_agreement
 from ksim.parallel.processes.cluster import ClusterPlace, find_place
 from ksim.parallel.processes.ending import end_at_once, end_because_of_loss
-from ksim.parallel.processes.gloo import prepare_gloo
 from ksim.parallel.processes.group import ProcessGroup, SingleProcess
 from ksim.parallel.processes.hub import Hub, listen
 from ksim.parallel.processes.member import Member, connect
-from ksim.parallel.simulated_devices import has_jax_started
+from ksim.xla.backend import has_jax_started
+from ksim.xla.gloo import prepare_gloo
+from ksim.xla.threads import limit_xla_threads
 
 _COLLECTIVE_TIMEOUT_FLAG = "--xla_cpu_collective_timeout_seconds"
 

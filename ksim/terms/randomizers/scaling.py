@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ksim.physics import replace_rows
 from ksim.terms.checks import Range
+from ksim.xla.rows import replace_rows
 
 
 def draw_factors(key: Key[Array, ""], count: int, scale_range: Range) -> Float[Array, "count"]:

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.physics import replace_rows
+from ksim.xla.rows import replace_rows
 
 
 @pytest.mark.parametrize("rows", [(), (3,), (4, 0, 2), (0, 1, 2, 3, 4)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry2x32_p
 
-from ksim.parallel.threefry import threefry2x32, unroll_threefry
+from ksim.xla.threefry import threefry2x32, unroll_threefry
 
 
 # The vectors of the authors' own tests (Random123, kat_vectors: threefry2x32 with 20 rounds).

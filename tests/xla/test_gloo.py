@@ -6,7 +6,7 @@ import threading
 import pytest
 from jax._src import xla_bridge
 
-from ksim.parallel.processes.gloo import let_others_finish, prepare_gloo
+from ksim.xla.gloo import let_others_finish, prepare_gloo
 
 has_policies = pytest.mark.skipif(
     not hasattr(os, "SCHED_BATCH"), reason="this system has no such scheduling policy"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from ksim.nn.rounded_product import rounded_dot_general
+from ksim.xla.bfloat16_product import rounded_dot_general
 
 MATRICES = (((1,), (0,)), ((), ()))
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksim.nn import Joined
+from ksim.xla.joined import Joined
 
 TREE = {
     "a": np.arange(12, dtype=np.float32).reshape(2, 3, 2),

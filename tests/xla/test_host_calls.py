@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.physics.named_functions import call_named, named
+from ksim.xla.host_calls import call_named, named
 
 ONE = {
     "sum": jax.ShapeDtypeStruct((), jnp.float32),

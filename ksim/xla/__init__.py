@@ -1,0 +1,1 @@
+"""What ksim does for XLA's sake or behind JAX's back. Knows no physics and no learning."""

@@ -1,0 +1,45 @@
+"""Where compiled programs are kept between runs."""
+
+import logging
+import os
+from pathlib import Path
+
+import jax
+
+from ksim.xla.threads import num_xla_threads
+
+_logger = logging.getLogger(__name__)
+
+
+def enable_compilation_cache() -> Path | None:
+    """Keeps compiled programs in the user's private cache directory.
+
+    The directory lies in `$XDG_CACHE_HOME/ksim/jax`, or `~/.cache/ksim/jax`, for this user alone: a
+    compiled program is code. Each number of XLA's threads has its own, because operations are
+    divided among them when they are compiled, and JAX would take the program of one core for a run
+    on many. A directory that is configured already (`JAX_COMPILATION_CACHE_DIR`) is left as it is.
+    One that cannot be used is warned of: a run does not need it.
+
+    Returns:
+      The directory; `None` if it cannot be used.
+    """
+    configured = jax.config.values["jax_compilation_cache_dir"]
+    if configured:
+        return Path(configured)
+    try:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        private = root / "ksim" / "jax"
+        private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private.chmod(0o700)
+        directory = private / f"{num_xla_threads()}-threads"
+        directory.mkdir(exist_ok=True)
+    except (OSError, RuntimeError) as error:  # the latter if there is no home
+        _logger.warning(
+            "Compiled programs are not kept, because their directory cannot be used: %s. Set"
+            " XDG_CACHE_HOME to one that can, or write is_compilation_cached=false.",
+            error,
+        )
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(directory))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    return directory
