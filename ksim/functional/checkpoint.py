@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from ksim.parallel import replicate, unreplicate
-from ksim.training import checkpoint
-from ksim.training.checkpoint_folder import find_checkpoint, list_checkpoints, step_of
-from ksim.training.state_leaves import named_leaves
+from ksim.storage import checkpoint
+from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints, step_of
+from ksim.storage.state_leaves import named_leaves
 
 Tree = TypeVar("Tree")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ksim.config import ConfigError
-from ksim.training.run_directory import RunDirectory
+from ksim.storage.run_directory import RunDirectory
 from ksim.training.workload import Workload
 
 NUM_UNMEASURED = 2

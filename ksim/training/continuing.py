@@ -5,9 +5,9 @@ from typing import Any
 
 from ksim.config import ConfigError
 from ksim.config.concerns import RunConfig
-from ksim.training.checkpoint import read_metadata
-from ksim.training.checkpoint_folder import find_checkpoint, list_checkpoints
-from ksim.training.run_directory import RunDirectory, user_path
+from ksim.storage.checkpoint import read_metadata
+from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
+from ksim.storage.run_directory import RunDirectory, user_path
 
 
 def checkpoint_to_continue(config: RunConfig) -> Path | None:

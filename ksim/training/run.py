@@ -17,8 +17,13 @@ from ksim.parallel.processes import (
     current_processes,
     report_to_launcher,
 )
-from ksim.training.checkpoint import check_checkpoint_fits, read_step, restore_checkpoint
-from ksim.training.checkpoint_folder import BEST_NAME, set_aside_later_checkpoints
+from ksim.storage.checkpoint import check_checkpoint_fits, read_step, restore_checkpoint
+from ksim.storage.checkpoint_folder import BEST_NAME, set_aside_later_checkpoints
+from ksim.storage.run_directory import (
+    RunDirectory,
+    create_run_directory,
+)
+from ksim.storage.run_lock import run_lock
 from ksim.training.compilation import compile_rollout
 from ksim.training.continuing import (
     checkpoint_to_continue,
@@ -43,11 +48,6 @@ from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
 from ksim.training.run_check import check_places, single_device_rate
-from ksim.training.run_directory import (
-    RunDirectory,
-    create_run_directory,
-)
-from ksim.training.run_lock import run_lock
 from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache

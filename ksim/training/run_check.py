@@ -4,8 +4,8 @@ from pathlib import Path
 
 from ksim.config.concerns import RunConfig
 from ksim.parallel.processes import current_processes
+from ksim.storage.run_directory import check_run_directory
 from ksim.training.continuing import checkpoint_to_continue, checkpoint_to_load, is_trained
-from ksim.training.run_directory import check_run_directory
 
 
 def check_run(config: RunConfig, task_name: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import ksim
 from ksim.envs import CartPole
 from ksim.functional import PPO, PPOConfig
-from ksim.training.state_leaves import leaf_specs
+from ksim.storage.state_leaves import leaf_specs
 from tests.functional.test_train import Sum, small_run
 
 SMALL = PPOConfig(hidden_sizes=(16,))

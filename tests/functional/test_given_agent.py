@@ -7,7 +7,7 @@ import pytest
 from ksim.algorithms.ppo import PPO, PPOConfig
 from ksim.checkpoint import load_checkpoint, save_checkpoint
 from ksim.envs import CartPole
-from ksim.training.state_leaves import CheckpointMismatchError
+from ksim.storage.state_leaves import CheckpointMismatchError
 from tests.functional.test_train import SMALL, TOLERANCE, TOTAL_ENVS, expect, small_run
 from tests.small_cartpole import numbers
 

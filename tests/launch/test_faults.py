@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from ksim.training.checkpoint import restore_checkpoint
-from ksim.training.checkpoint_folder import find_checkpoint
+from ksim.storage.checkpoint import restore_checkpoint
+from ksim.storage.checkpoint_folder import find_checkpoint
 from tests.launch.launching import (
     is_alive,
     output_of,

@@ -15,8 +15,8 @@ from ksim.launch.resources import free_loopback_address
 from ksim.parallel.processes.cluster import ADDRESS_VARIABLE, COUNT_VARIABLE, ID_VARIABLE
 from ksim.parallel.processes.ending import LOST_STATUS
 from ksim.parallel.processes.launcher import REPORT_VARIABLE
-from ksim.training.checkpoint import restore_checkpoint
-from ksim.training.checkpoint_folder import find_checkpoint, list_checkpoints
+from ksim.storage.checkpoint import restore_checkpoint
+from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
 from tests.launch.launching import output_of, shell_variables, start_launcher
 from tests.small_cartpole import (
     SMALL_ARGUMENTS,

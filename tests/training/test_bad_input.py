@@ -14,7 +14,7 @@ from examples.walking_distributed import (
     HumanoidWalkingDistributedConfig,
     HumanoidWalkingDistributedTask,
 )
-from ksim.training.checkpoint_folder import find_checkpoint
+from ksim.storage.checkpoint_folder import find_checkpoint
 from tests.small_cartpole import SMALL_ARGUMENTS, small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 

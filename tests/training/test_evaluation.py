@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ksim.training.checkpoint_folder import find_checkpoint
+from ksim.storage.checkpoint_folder import find_checkpoint
 from ksim.training.evaluation import first_episodes, run_episodes
 from ksim.training.program import EVALUATE
 from tests.small_cartpole import compiled_program, initial_states, numbers, small_task

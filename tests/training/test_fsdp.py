@@ -11,7 +11,7 @@ import pytest
 import ksim
 from examples.cartpole import CartPoleTask
 from ksim.config import ConfigError
-from ksim.training.checkpoint import restore_checkpoint, save_checkpoint
+from ksim.storage.checkpoint import restore_checkpoint, save_checkpoint
 from tests.compiled_text import collectives_in
 from tests.small_cartpole import (
     compiled_program,

@@ -8,8 +8,8 @@ import pytest
 
 from examples.cartpole import CartPoleTask
 from ksim.config import load_config
-from ksim.training.checkpoint import restore_checkpoint
-from ksim.training.checkpoint_folder import find_checkpoint, list_checkpoints
+from ksim.storage.checkpoint import restore_checkpoint
+from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
 from ksim.training.continuing import checkpoint_to_continue
 from ksim.training.program import Program
 from tests.small_cartpole import (

@@ -14,7 +14,7 @@ import pytest
 from examples.cartpole import CartPoleConfig, CartPoleTask
 from ksim import CartPole
 from ksim.config import parse_command_line
-from ksim.training.checkpoint_folder import list_checkpoints
+from ksim.storage.checkpoint_folder import list_checkpoints
 from tests.small_cartpole import (
     SMALL_ARGUMENTS,
     read_metrics,

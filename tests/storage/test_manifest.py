@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from ksim.training.manifest import (
+from ksim.storage.manifest import (
     MANIFEST_NAME,
     CheckpointCorruptError,
     verify_manifest,

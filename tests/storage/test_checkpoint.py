@@ -18,23 +18,23 @@ import numpy as np
 import optax
 import pytest
 
-from ksim.training import checkpoint as checkpoint_module
-from ksim.training.checkpoint import (
+from ksim.storage.checkpoint import (
     CheckpointSaveError,
     check_checkpoint_fits,
     read_metadata,
     restore_checkpoint,
     save_checkpoint,
 )
-from ksim.training.checkpoint_folder import (
+from ksim.storage.checkpoint_folder import (
     find_checkpoint,
     latest_checkpoint,
     list_checkpoints,
     prune_checkpoints,
     set_aside_later_checkpoints,
 )
-from ksim.training.manifest import CheckpointCorruptError
-from ksim.training.state_leaves import CheckpointMismatchError, named_leaves
+from ksim.storage.manifest import CheckpointCorruptError
+from ksim.storage.state_leaves import CheckpointMismatchError, named_leaves
+from ksim.training import checkpoint as checkpoint_module
 
 
 class Carry(NamedTuple):
@@ -360,8 +360,8 @@ def test_checkpoint_folder_that_cannot_be_made(tmp_path):
 SAVE_FOR_EVER = """
 import itertools, pathlib, sys
 import numpy as np
-from ksim.training.checkpoint import save_checkpoint
-from ksim.training.checkpoint_folder import prune_checkpoints
+from ksim.storage.checkpoint import save_checkpoint
+from ksim.storage.checkpoint_folder import prune_checkpoints
 folder = pathlib.Path(sys.argv[1])
 for step in itertools.count(int(sys.argv[2])):
     save_checkpoint(folder, step // 2, {"weights": np.full(100_000, step, np.float32)}, {})

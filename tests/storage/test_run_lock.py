@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from ksim.config import ConfigError
-from ksim.training.run_lock import run_lock
+from ksim.storage.run_lock import run_lock
 from tests.small_cartpole import small_task
 
 LOCK_AND_DIE = """
 import os, pathlib, sys
-from ksim.training.run_lock import run_lock
+from ksim.storage.run_lock import run_lock
 with run_lock(pathlib.Path(sys.argv[1])):
     os._exit(0)
 """
@@ -38,7 +38,7 @@ def test_a_run_that_was_killed_leaves_no_lock(tmp_path):
 
 
 def test_a_machine_that_is_gone_is_waited_for(tmp_path, monkeypatch):
-    seconds = "ksim.training.run_lock._SECONDS_TO_WAIT_FOR_ANOTHER_MACHINE"
+    seconds = "ksim.storage.run_lock._SECONDS_TO_WAIT_FOR_ANOTHER_MACHINE"
     with run_lock(tmp_path):
         (tmp_path / ".lock").write_text("pid 1 on elsewhere")
         monkeypatch.setattr(seconds, 0)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ksim.config import ConfigError
-from ksim.training.checkpoint import put_back, read_metadata
-from ksim.training.manifest import MANIFEST_NAME, CheckpointCorruptError, verify_manifest
+from ksim.storage.checkpoint import put_back, read_metadata
+from ksim.storage.manifest import MANIFEST_NAME, CheckpointCorruptError, verify_manifest
 
 EVALUATION_RETURN = "evaluation_return"
 """Of a checkpoint's metadata: the mean return of its policy, if it was evaluated."""

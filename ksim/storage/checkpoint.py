@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ksim.training.manifest import force_to_disk, verify_manifest, write_manifest
-from ksim.training.state_leaves import (
+from ksim.storage.manifest import force_to_disk, verify_manifest, write_manifest
+from ksim.storage.state_leaves import (
     LeafSpec,
     check_specs_fit,
     is_key,

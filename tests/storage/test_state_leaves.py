@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.training.state_leaves import (
+from ksim.storage.state_leaves import (
     CheckpointMismatchError,
     LeafSpec,
     check_specs_fit,

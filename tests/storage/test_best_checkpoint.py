@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ksim.config import ConfigError
-from ksim.training.checkpoint import save_checkpoint
-from ksim.training.checkpoint_folder import (
+from ksim.storage.checkpoint import save_checkpoint
+from ksim.storage.checkpoint_folder import (
     best_checkpoint,
     find_checkpoint,
     list_checkpoints,

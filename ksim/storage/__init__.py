@@ -1,0 +1,1 @@
+"""Files of a run: checkpoints, their manifests, its directory and its lock. Knows no learning."""
