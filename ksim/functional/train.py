@@ -18,12 +18,12 @@ from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.history import HistoryRecorder, PPOMetricsHistory
 from ksim.functional.interface import check_kind, joined_environment
+from ksim.reporting.status import RunStatus
 from ksim.rl import EnvState
 from ksim.storage.state_leaves import check_specs_fit, leaf_specs
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, RunState, TrainingLoop
 from ksim.training.program import Program
-from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from ksim.planning.cost_model import CostModel, check_unit
 from ksim.planning.measurement import Measurement
 from ksim.planning.scenario import Scenario
-from ksim.training.table import show_table
+from ksim.reporting.table import show_table
 
 
 def coefficient_lines(model: CostModel, num_runs: int) -> Iterator[str]:

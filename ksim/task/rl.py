@@ -377,8 +377,8 @@ class RLTask(ABC, Generic[ConfigT]):
           SystemExit: with status 2, after a message, if an option cannot be used. Nothing has been
             compiled then, and there is no run directory.
         """
+        from ksim.reporting.terminal_logging import logging_to_terminal
         from ksim.training.garbage import no_garbage_collection
-        from ksim.training.terminal_logging import logging_to_terminal
 
         cls._check_config(config)
         arguments = sys.argv[1:] if arguments is None else arguments

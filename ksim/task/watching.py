@@ -9,12 +9,12 @@ from ksim.config import ConfigError
 from ksim.parallel.processes import current_processes
 from ksim.render.film import FilmError, Picture, body_to_follow, check_picture, make_film
 from ksim.render.playback import record, require_mujoco
+from ksim.reporting.status import RunStatus
 from ksim.rl import Policy
 from ksim.storage.run_directory import obstacle_to_writing
 from ksim.task.rl import RLConfig
 from ksim.training.program import Program
 from ksim.training.run import load_train_state
-from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ksim.reporting.status import RunStatus
 from ksim.training.program import CompiledProgram, Program
-from ksim.training.status import RunStatus
 from ksim.xla.compiler_options import UPDATE, heard_options
 from ksim.xla.threefry import unroll_threefry
 

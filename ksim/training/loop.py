@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
+from ksim.reporting.loggers import MetricsLogger
+from ksim.reporting.status import RunStatus
 from ksim.storage.checkpoint import has_part, restore_checkpoint, save_checkpoint
 from ksim.storage.checkpoint_folder import EVALUATION_RETURN, evaluation_returns, prune_checkpoints
 from ksim.storage.run_directory import RunDirectory
@@ -19,10 +21,8 @@ from ksim.training.compilation import compile_program
 from ksim.training.evaluation import run_episodes
 from ksim.training.garbage import no_garbage_collection
 from ksim.training.interrupt import GracefulStop
-from ksim.training.loggers import MetricsLogger
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
 from ksim.training.program import TRAIN, CompiledProgram, Program
-from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, device_metrics
 from ksim.training.train_state import TrainState
 from ksim.training.workload import Workload

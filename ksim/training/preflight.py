@@ -5,12 +5,12 @@ import dataclasses
 from ksim.config.concerns import RunConfig
 from ksim.parallel import CollectiveSpeed, free_bytes
 from ksim.parallel.processes import ProcessGroup, current_processes
+from ksim.reporting.status import RunStatus
 from ksim.training import preflight_report
 from ksim.training.device_fit import DeviceFit, device_fit
 from ksim.training.distinctness import Distinctness, count_distinct
 from ksim.training.program import Program
 from ksim.training.program_memory import program_memory
-from ksim.training.status import RunStatus
 from ksim.training.telemetry import Telemetry, collective_speed
 from ksim.training.trial import Trial
 from ksim.xla.compilation_cache import enable_compilation_cache

@@ -17,6 +17,13 @@ from ksim.parallel.processes import (
     current_processes,
     report_to_launcher,
 )
+from ksim.reporting.loggers import (
+    JsonLinesLogger,
+    MetricsLogger,
+    TensorBoardLogger,
+    attach_log_file,
+)
+from ksim.reporting.status import RunStatus
 from ksim.storage.checkpoint import check_checkpoint_fits, read_step, restore_checkpoint
 from ksim.storage.checkpoint_folder import BEST_NAME, set_aside_later_checkpoints
 from ksim.storage.run_directory import (
@@ -38,17 +45,10 @@ from ksim.training.evaluation import (
     run_episodes,
 )
 from ksim.training.interrupt import GracefulStop
-from ksim.training.loggers import (
-    JsonLinesLogger,
-    MetricsLogger,
-    TensorBoardLogger,
-    attach_log_file,
-)
 from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
 from ksim.training.run_check import check_places, single_device_rate
-from ksim.training.status import RunStatus
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
 

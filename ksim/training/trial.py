@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from ksim.reporting.status import RunStatus
 from ksim.training.compilation import compile_program
 from ksim.training.program import TRAIN, CompiledProgram, Program
-from ksim.training.status import RunStatus
 
 
 @dataclasses.dataclass

@@ -42,7 +42,7 @@ def test_a_task_is_built_without_and_iterates_with_it(monkeypatch):
     def log(self, iteration, env_steps, wall_seconds, metrics):
         seen[iteration] = gc.isenabled()
 
-    monkeypatch.setattr("ksim.training.loggers.JsonLinesLogger.log", log)
+    monkeypatch.setattr("ksim.reporting.loggers.JsonLinesLogger.log", log)
     Watched.launch(
         CartPoleConfig(
             num_envs=4, batch_size=2, rollout_length_frames=4, max_steps=2, num_devices=1

@@ -12,11 +12,11 @@ from examples.walking_distributed import (
     HumanoidWalkingDistributedConfig,
     HumanoidWalkingDistributedTask,
 )
+from ksim.reporting.status import RunStatus
 from ksim.storage.run_directory import RunDirectory
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.program import EVALUATE, TRAIN
-from ksim.training.status import RunStatus
 from tests.small_cartpole import (
     compiled_program,
     initial_states,

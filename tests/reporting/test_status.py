@@ -8,8 +8,8 @@ import sys
 import pytest
 from rich.console import Console
 
+from ksim.reporting.status import RunStatus
 from ksim.training import status as status_module
-from ksim.training.status import RunStatus
 
 METRICS = {
     "throughput/env_steps_per_second": 12345.6,
@@ -155,7 +155,7 @@ def test_no_live_display_without_a_capable_terminal(variables):
 PROGRAM = """
 import logging, sys, time
 logging.basicConfig(format="%(levelname)s: %(message)s")
-from ksim.training.status import RunStatus
+from ksim.reporting.status import RunStatus
 with RunStatus(3) as status:
     with status.phase("compiling the rollout"):
         time.sleep(0.6)

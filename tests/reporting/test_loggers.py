@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.training.loggers import JsonLinesLogger, TensorBoardLogger, attach_log_file
+from ksim.reporting.loggers import JsonLinesLogger, TensorBoardLogger, attach_log_file
 
 
 def write(logger, iterations):

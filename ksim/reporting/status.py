@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.text import Text
 
-from ksim.training.terminal_logging import logging_to_terminal
+from ksim.reporting.terminal_logging import logging_to_terminal
 
 _logger = logging.getLogger(__name__)
 

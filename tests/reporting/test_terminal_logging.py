@@ -6,7 +6,7 @@ import sys
 from rich.console import Console
 from rich.live import Live
 
-from ksim.training.terminal_logging import logging_to_terminal
+from ksim.reporting.terminal_logging import logging_to_terminal
 
 logger = logging.getLogger("ksim.test")
 
