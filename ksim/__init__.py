@@ -27,6 +27,12 @@ if TYPE_CHECKING:
         Timestep,
     )
     from ksim.functional import train_ppo
+    from ksim.functional.replication import (
+        get_num_devices,
+        replicate,
+        split_key_across_devices,
+        unreplicate,
+    )
     from ksim.nn import (
         ActorCritic,
         BoundModel,
@@ -44,15 +50,11 @@ if TYPE_CHECKING:
         activation_sharding_constraint,
         data_sharding,
         fsdp_sharding,
-        get_num_devices,
         make_mesh,
-        replicate,
         replicate_on_mesh,
         replicate_sharding,
         set_mesh,
         shard_pytree,
-        split_key_across_devices,
-        unreplicate,
     )
     from ksim.physics import (
         EpisodeStart,
@@ -322,6 +324,12 @@ _MODULES_OF_OTHERS = {
         "Timestep",
     ),
     "ksim.functional": ("train_ppo",),
+    "ksim.functional.replication": (
+        "get_num_devices",
+        "replicate",
+        "split_key_across_devices",
+        "unreplicate",
+    ),
     "ksim.nn": (
         "ActorCritic",
         "BoundModel",
@@ -339,15 +347,11 @@ _MODULES_OF_OTHERS = {
         "activation_sharding_constraint",
         "data_sharding",
         "fsdp_sharding",
-        "get_num_devices",
         "make_mesh",
-        "replicate",
         "replicate_on_mesh",
         "replicate_sharding",
         "set_mesh",
         "shard_pytree",
-        "split_key_across_devices",
-        "unreplicate",
     ),
     "ksim.physics": (
         "EpisodeStart",

@@ -7,7 +7,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 
-from ksim.parallel import replicate, unreplicate
+from ksim.functional.replication import replicate, unreplicate
 from ksim.storage import checkpoint
 from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints, step_of
 from ksim.storage.state_leaves import named_leaves

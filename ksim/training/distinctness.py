@@ -8,7 +8,7 @@ import numpy as np
 
 from ksim.config import ConfigError
 from ksim.parallel import Placement, environment_keys
-from ksim.parallel.host import is_key
+from ksim.parallel.key_data import is_key
 from ksim.training.program import TRAIN, Program
 
 

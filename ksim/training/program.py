@@ -20,10 +20,10 @@ from ksim.parallel import (
     Partitioner,
     Placement,
     SingleDevice,
-    are_copies_identical,
-    copies_drift,
+    are_replicas_identical,
     gather_shards,
     has_shards,
+    replica_drift,
     sum_over_devices,
 )
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
@@ -289,7 +289,7 @@ class Program:
             iteration=iteration,
             key=train_state.key,
         )
-        is_identical = are_copies_identical(train_state, self.state_specs, axis_name)
+        is_identical = are_replicas_identical(train_state, axis_name, self.state_specs)
         if "device/replica_drift" not in metrics:  # the algorithm lets nothing drift
             metrics["device/replica_drift"] = self._unexpected_drift(train_state, is_identical)
         return train_state, metrics | {
@@ -305,7 +305,7 @@ class Program:
         return lax.cond(
             is_identical,
             lambda _: jnp.float32(0),
-            lambda model: copies_drift(model, specs, self.partitioner.axis_name),
+            lambda model: replica_drift(model, self.partitioner.axis_name, specs),
             train_state.learner.model,
         )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 
-from ksim.parallel.host import is_key
+from ksim.parallel.key_data import is_key
 from ksim.training.compilation import GatheringRollout
 from ksim.training.program import CompiledProgram
 

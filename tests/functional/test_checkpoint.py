@@ -7,7 +7,7 @@ import pytest
 
 from ksim.config import ConfigError
 from ksim.functional import load_checkpoint, save_checkpoint
-from ksim.parallel import replicate
+from ksim.functional.replication import replicate
 from tests.small_cartpole import numbers
 
 TEMPLATE = {"kernel": jnp.zeros((3, 4)), "count": jnp.int32(0), "key": jax.random.key(0)}

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from ksim.parallel.compression import BLOCK
+from ksim.parallel.averaging.compression import BLOCK
 from tests.compiled_text import collectives_in
 from tests.small_cartpole import compiled_program, iterate, numbers, read_metrics, small_task
 

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from ksim.parallel import CollectiveSpeed, Pmap, ShardMap, SingleDevice, measure_collectives
-from ksim.parallel import probe as probe_module
+from ksim.parallel.averaging import speed as probe_module
 
 
 def test_seconds_by_hand():

@@ -12,9 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Bool, Float
-
-from ksim.parallel.collectives import AxisName, are_replicas_identical, replica_drift
+from jaxtyping import Array, Float
 
 Tree = TypeVar("Tree")
 
@@ -100,56 +98,3 @@ def gather_shards(tree: Tree, specs: Any) -> Tree:
 def has_shards(specs: Any) -> bool:
     """Whether any leaf is split."""
     return any(split_axis(spec) is not None for spec in jax.tree.leaves(specs))
-
-
-def are_copies_identical(tree: Any, specs: Any, axis_name: AxisName) -> Bool[Array, ""]:
-    """Returns whether all devices that should hold the same bits do (compared by fingerprint).
-
-    Args:
-      tree: what a device holds of a state.
-      specs: pytree of `PartitionSpec`, like `tree`; a leaf is compared over the axes that do not
-        split it. `None` if nothing is split.
-      axis_name: the axes over all devices.
-    """
-    axes = _axes(axis_name)
-    is_identical = jnp.bool_(True)
-    for copies, leaves in _by_copies(tree, specs, axes).items():
-        is_same = are_replicas_identical(leaves, copies)
-        if len(copies) < len(axes):
-            is_same = lax.pmin(is_same.astype(jnp.int32), axes) == 1
-        is_identical &= is_same
-    return is_identical
-
-
-def copies_drift(tree: Any, specs: Any, axis_name: AxisName) -> Float[Array, ""]:
-    """Returns the largest difference between any two copies of one number.
-
-    Args:
-      tree: what a device holds of a state.
-      specs: as for `are_copies_identical`.
-      axis_name: the axes over all devices.
-    """
-    axes = _axes(axis_name)
-    drift = jnp.float32(0)
-    for copies, leaves in _by_copies(tree, specs, axes).items():
-        drift = jnp.maximum(drift, replica_drift(leaves, copies))
-        if len(copies) < len(axes):
-            drift = lax.pmax(drift, axes)
-    return drift
-
-
-def _axes(axis_name: AxisName) -> tuple[str, ...]:
-    return (axis_name,) if isinstance(axis_name, str) else axis_name
-
-
-def _by_copies(tree: Any, specs: Any, axes: tuple[str, ...]) -> dict[tuple[str, ...], list[Array]]:
-    """Returns the leaves of which there are copies, by the axes over whose devices they lie."""
-    leaves = jax.tree.leaves(tree)
-    leaf_specs = [PartitionSpec()] * len(leaves) if specs is None else jax.tree.leaves(specs)
-    by_copies: dict[tuple[str, ...], list[Array]] = {}
-    for spec, leaf in zip(leaf_specs, leaves, strict=True):
-        used = {name for part in spec for name in (part if isinstance(part, tuple) else (part,))}
-        copies = tuple(name for name in axes if name not in used)
-        if copies:
-            by_copies.setdefault(copies, []).append(leaf)
-    return by_copies

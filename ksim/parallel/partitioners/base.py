@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec
 
 from ksim.config.concerns import check_divides
 from ksim.parallel.collectives import AxisName
-from ksim.parallel.shards import ParameterShards
+from ksim.parallel.parameter_shards import ParameterShards
 
 Tree = TypeVar("Tree")
 

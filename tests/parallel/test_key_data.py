@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksim.parallel.host import is_key, map_key_data, to_host
+from ksim.parallel.key_data import is_key, map_key_data, to_host
 
 
 def test_only_typed_keys_are_keys():

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ksim.parallel.compression import BLOCK, Compression, num_blocks
-from ksim.parallel.shards import split_axis
+from ksim.parallel.averaging.compression import BLOCK, Compression, num_blocks
+from ksim.parallel.parameter_shards import split_axis
 
 BYTES_PER_NUMBER = 4
 

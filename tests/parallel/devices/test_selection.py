@@ -12,7 +12,7 @@ import pytest
 import ksim
 from ksim.config import ConfigError
 from ksim.parallel import select_devices
-from ksim.parallel.simulated_devices import SIMULATED_DEVICES_FLAG
+from ksim.parallel.devices.simulated import SIMULATED_DEVICES_FLAG
 
 
 def test_all_devices_by_default():

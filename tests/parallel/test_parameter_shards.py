@@ -16,8 +16,8 @@ from ksim.parallel import (
     Pmap,
     ShardMap,
     SingleDevice,
-    are_copies_identical,
-    copies_drift,
+    are_replicas_identical,
+    replica_drift,
 )
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
@@ -123,8 +123,8 @@ def test_copies_are_compared_where_they_should_be_the_same(differs_over, leaf, i
     def program(parameters):
         own = math.prod(lax.axis_index(name) for name in differs_over) if differs_over else 0
         parameters = parameters | {leaf: parameters[leaf] + own}
-        verdict = are_copies_identical(parameters, specs, partitioner.axis_name)
-        drift = copies_drift(parameters, specs, partitioner.axis_name)
+        verdict = are_replicas_identical(parameters, partitioner.axis_name, specs)
+        drift = replica_drift(parameters, partitioner.axis_name, specs)
         return jnp.full(1, verdict), jnp.full(1, drift)
 
     run = partitioner.partition(program, (specs,), (SHARDED, SHARDED))

@@ -16,7 +16,7 @@ from ksim.parallel import (
     Synchronisation,
     are_replicas_identical,
 )
-from ksim.parallel.compression import BLOCK
+from ksim.parallel.averaging.compression import BLOCK
 from tests.compiled_text import collectives_in
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED

@@ -11,9 +11,10 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config import ConfigError
 from ksim.config.concerns import SYNC_MODES
-from ksim.parallel.collectives import AxisName, largest_deviation, mean_over_devices
-from ksim.parallel.compression import Compression
-from ksim.parallel.shards import ParameterShards, are_copies_identical
+from ksim.parallel.averaging.compression import Compression
+from ksim.parallel.collectives import AxisName, mean_over_devices
+from ksim.parallel.parameter_shards import ParameterShards
+from ksim.parallel.replicas import are_replicas_identical, largest_deviation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +149,6 @@ class Synchronisation:
           parameters: of this device.
           mean: the same, averaged over the replicas.
         """
-        is_identical = are_copies_identical(parameters, self.shards.specs, self.axis_name)
+        is_identical = are_replicas_identical(parameters, self.axis_name, self.shards.specs)
         deviation = lax.pmax(largest_deviation(parameters, mean), self.axis_name)
         return jnp.where(is_identical, 0.0, deviation)

@@ -11,7 +11,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ksim.parallel.collectives import mean_over_devices
-from ksim.parallel.partitioner import Partitioner, Placement
+from ksim.parallel.partitioners.base import Partitioner, Placement
 
 SMALL_BYTES = 4
 LARGE_BYTES = 2**20

@@ -5,7 +5,7 @@ import os
 import jax
 
 from ksim.config import ConfigError
-from ksim.parallel.simulated_devices import how_to_simulate, request_simulated_devices
+from ksim.parallel.devices.simulated import how_to_simulate, request_simulated_devices
 
 
 def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:

@@ -1,0 +1,1 @@
+"""The devices of a run: which, simulated or not, and their memory."""
