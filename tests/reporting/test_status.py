@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ksim.reporting.status import RunStatus
-from ksim.training import status as status_module
+from ksim.reporting import status as status_module
 
 METRICS = {
     "throughput/env_steps_per_second": 12345.6,

@@ -34,7 +34,7 @@ from ksim.storage.checkpoint_folder import (
 )
 from ksim.storage.manifest import CheckpointCorruptError
 from ksim.storage.state_leaves import CheckpointMismatchError, named_leaves
-from ksim.training import checkpoint as checkpoint_module
+from ksim.storage import checkpoint as checkpoint_module
 
 
 class Carry(NamedTuple):

@@ -6,7 +6,7 @@ import jax
 import pytest
 
 from ksim.parallel import free_bytes, host_free_bytes
-from ksim.parallel import memory as memory_module
+from ksim.parallel.devices import memory as memory_module
 
 
 @dataclasses.dataclass(frozen=True)
