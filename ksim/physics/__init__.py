@@ -3,21 +3,20 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ksim.physics.computed_fields import check_computed
 from ksim.physics.data import FieldsRead, NamedFields, PhysicsData, ReadRecorder
-from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
-from ksim.physics.floating_base import FreeJoint
+from ksim.physics.engines.base import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engines.native.engine import NativeEngine, num_host_cores
+from ksim.physics.frames import FreeJoint, MovingBody, MovingFrame, moving_frame, velocity_at
 from ksim.physics.joints import JointIndex, JointSelection
 from ksim.physics.model import PhysicsModel, asset_path, load_mjcf
-from ksim.physics.moving_body import MovingBody, MovingFrame, moving_frame, velocity_at
 from ksim.physics.names import check_names, fitting_names, match_names
-from ksim.physics.native_engine import NativeEngine, num_host_cores
-from ksim.physics.on_demand import check_computed
 from ksim.physics.stability import find_unstable_joints
 
 if TYPE_CHECKING:
-    from ksim.physics.mjx_engine import MjxEngine
-    from ksim.physics.warp_engine import WarpEngine
-    from ksim.physics.warp_functions import StepwiseMjx, WarpFunctions
+    from ksim.physics.engines.mjx import MjxEngine
+    from ksim.physics.engines.warp import WarpEngine
+    from ksim.physics.engines.warp_functions import StepwiseMjx, WarpFunctions
 
 __all__ = [
     "EpisodeStart",
@@ -52,9 +51,9 @@ __all__ = [
 
 # Loaded when they are first used: native physics need not wait for the import of MJX.
 _OF_MJX = {
-    "MjxEngine": "mjx_engine",
+    "MjxEngine": "mjx",
     "StepwiseMjx": "warp_functions",
-    "WarpEngine": "warp_engine",
+    "WarpEngine": "warp",
     "WarpFunctions": "warp_functions",
 }
 
@@ -62,4 +61,4 @@ _OF_MJX = {
 def __getattr__(name: str) -> Any:
     if name not in _OF_MJX:
         raise AttributeError(f"module 'ksim.physics' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"ksim.physics.{_OF_MJX[name]}"), name)
+    return getattr(importlib.import_module(f"ksim.physics.engines.{_OF_MJX[name]}"), name)

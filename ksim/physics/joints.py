@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.config import unknown_name_message
-from ksim.physics.floating_base import FreeJoint, find_base, find_floating
+from ksim.physics.frames import FreeJoint, find_base, find_floating
 from ksim.physics.names import match_names
 from ksim.xla.rows import replace_rows
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from ksim.reporting.status import RunStatus
 from ksim.reporting import status as status_module
+from ksim.reporting.status import RunStatus
 
 METRICS = {
     "throughput/env_steps_per_second": 12345.6,

@@ -18,6 +18,7 @@ import numpy as np
 import optax
 import pytest
 
+from ksim.storage import checkpoint as checkpoint_module
 from ksim.storage.checkpoint import (
     CheckpointSaveError,
     check_checkpoint_fits,
@@ -34,7 +35,6 @@ from ksim.storage.checkpoint_folder import (
 )
 from ksim.storage.manifest import CheckpointCorruptError
 from ksim.storage.state_leaves import CheckpointMismatchError, named_leaves
-from ksim.storage import checkpoint as checkpoint_module
 
 
 class Carry(NamedTuple):

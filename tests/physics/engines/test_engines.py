@@ -14,8 +14,8 @@ import pytest
 import ksim
 from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, WarpEngine, WarpFunctions
 from ksim.physics.data import NamedFields
-from ksim.physics.native_defaults import DefaultData
-from ksim.physics.native_stepper import NativeStepper
+from ksim.physics.engines.default_data import DefaultData
+from ksim.physics.engines.native.stepper import NativeStepper
 from tests.physics.stepwise_mjx import StepwiseJax
 
 NUM_SIMULATIONS = 6
@@ -333,7 +333,7 @@ class TestNativeEngine:
 
         code = (
             "import sys; sys.path.insert(0, sys.argv[1])\n"
-            "import ksim; from ksim.physics.native_engine import NativeEngine\n"
+            "import ksim; from ksim.physics.engines.native.engine import NativeEngine\n"
             "mj_model = ksim.load_mjcf(ksim.asset_path('pendulum.xml'))\n"
             "model = ksim.PhysicsModel.create(mj_model, 0.005, 0.02)\n"
             "print(NativeEngine(model, 1)._stepper.name)"

@@ -22,11 +22,6 @@ class NativeData(NamedFields):
     state: Any
 
 
-def is_floating(value: Any) -> bool:
-    """Whether something is an array of floating-point numbers."""
-    return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)
-
-
 def state_bits(state: np.ndarray) -> np.ndarray:
     """Returns the bits of states `[..., size]` as JAX carries them, `[..., 2 * size]` uint32."""
     return np.ascontiguousarray(state).view(np.uint32)

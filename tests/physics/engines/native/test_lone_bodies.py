@@ -7,7 +7,7 @@ import pytest
 from mujoco import batch as mujoco_batch
 
 from ksim.physics import EpisodeStart, NativeEngine, PhysicsModel
-from ksim.physics.native_simple import INERTIAL_FIELDS, SimpleInertias
+from ksim.physics.engines.native.lone_bodies import INERTIAL_FIELDS, SimpleInertias
 
 # All of them are alone, with the centre of mass at the origin: MuJoCo calls them simple.
 ALONE = """

@@ -8,7 +8,7 @@ import pytest
 from mujoco import batch as mujoco_batch
 
 from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, PhysicsModel
-from ksim.physics.native_centers import ShiftedCenters
+from ksim.physics.engines.native.shifted_centers import ShiftedCenters
 
 # The trunk's centre is at its origin, that of the arm at the centre of its tilted geom, and that of
 # the leg somewhere between its geoms, which meet the block.

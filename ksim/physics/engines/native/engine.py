@@ -15,12 +15,13 @@ from jaxtyping import Array, Bool, Float
 from mujoco import batch as mujoco_batch
 
 from ksim.config import unknown_name_message
+from ksim.physics.computed_fields import is_floating
 from ksim.physics.data import PhysicsData
-from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engines.base import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engines.default_data import DefaultData
+from ksim.physics.engines.native.data import NativeData, state_bits
+from ksim.physics.engines.native.stepper import NativeStepper
 from ksim.physics.model import PhysicsModel
-from ksim.physics.native_data import NativeData, is_floating, state_bits
-from ksim.physics.native_defaults import DefaultData
-from ksim.physics.native_stepper import NativeStepper
 from ksim.xla.host_calls import call_named, named
 
 ALWAYS_READ = ("time", "qpos", "qvel", "ctrl")

@@ -14,10 +14,10 @@ from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
 from ksim.physics.data import PhysicsData
-from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
-from ksim.physics.mjx_support import check_supported
+from ksim.physics.engines.base import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engines.default_data import DefaultData
+from ksim.physics.engines.mjx_support import check_supported
 from ksim.physics.model import PhysicsModel
-from ksim.physics.native_defaults import DefaultData
 from ksim.xla.compiler_options import SMALL_OPERATIONS
 
 with contextlib.redirect_stdout(io.StringIO()):

@@ -11,11 +11,12 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ksim.config import unknown_name_message
+from ksim.physics.computed_fields import STATE_FIELDS
 from ksim.physics.data import NamedFields, PhysicsData
-from ksim.physics.engine import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engines.base import EpisodeStart, ModelFields, PhysicsEngine
+from ksim.physics.engines.default_data import DefaultData
+from ksim.physics.engines.warp_functions import StepwiseMjx, WarpFunctions
 from ksim.physics.model import PhysicsModel, subtree_membership
-from ksim.physics.native_defaults import STATE_FIELDS, DefaultData
-from ksim.physics.warp_functions import StepwiseMjx, WarpFunctions
 
 ALWAYS_READ = ("time", "qpos", "qvel", "act", "history", "qacc_warmstart", "ctrl")
 """What a simulation cannot be continued without; events may add to it."""

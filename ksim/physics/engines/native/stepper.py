@@ -10,10 +10,10 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from ksim.physics.engine import EpisodeStart
+from ksim.physics.engines.base import EpisodeStart
+from ksim.physics.engines.default_data import DefaultData
+from ksim.physics.engines.native.simulations import Simulations
 from ksim.physics.model import PhysicsModel
-from ksim.physics.native_defaults import DefaultData
-from ksim.physics.native_simulations import Simulations
 
 
 class NativeStepper:

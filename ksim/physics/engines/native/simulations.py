@@ -6,11 +6,11 @@ import mujoco
 import numpy as np
 from mujoco import batch as mujoco_batch
 
-from ksim.physics.engine import EpisodeStart
+from ksim.physics.engines.base import EpisodeStart
+from ksim.physics.engines.native.data import state_bits
+from ksim.physics.engines.native.lone_bodies import INERTIAL_FIELDS, SimpleInertias
+from ksim.physics.engines.native.shifted_centers import ShiftedCenters
 from ksim.physics.model import subtree_membership
-from ksim.physics.native_centers import ShiftedCenters
-from ksim.physics.native_data import state_bits
-from ksim.physics.native_simple import INERTIAL_FIELDS, SimpleInertias
 
 POSITIONS_AND_VELOCITIES = int(mujoco.mjtStage.mjSTAGE_VEL)
 FAILURES = tuple(

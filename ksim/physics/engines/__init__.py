@@ -1,0 +1,1 @@
+"""What advances simulations: MuJoCo in C, MJX, and MJX on Warp."""

@@ -1,0 +1,1 @@
+"""MuJoCo itself, in C, on threads of the host."""
