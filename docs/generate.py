@@ -24,10 +24,10 @@ from typing import Any
 import ksim
 from ksim.config import option_table, options_of
 from ksim.functional import PPOConfig, RunnerConfig
-from ksim.terms.checks import Range
-from ksim.terms.feet import FeetNames
-from ksim.terms.joint_values import JointValues, Pose
-from ksim.terms.lookup import Names
+from ksim.terms.parts.checks import Range
+from ksim.terms.parts.feet import FeetNames
+from ksim.terms.parts.joint_values import JointValues, Pose
+from ksim.terms.parts.lookup import Names
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py from the code. Do not edit; run `make docs`. -->"

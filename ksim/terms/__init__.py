@@ -12,7 +12,6 @@ from ksim.terms.commands import (
     LinearVelocityCommand,
     ResampledCommand,
 )
-from ksim.terms.contacts import ContactSensors
 from ksim.terms.curricula import (
     ConstantCurriculum,
     Curriculum,
@@ -24,7 +23,6 @@ from ksim.terms.events import (
     Event,
     PushEvent,
 )
-from ksim.terms.feet import Feet
 from ksim.terms.observations import (
     ActuatorForceObservation,
     BaseAngularVelocityObservation,
@@ -47,6 +45,8 @@ from ksim.terms.observations import (
     SensorObservation,
     UniformNoise,
 )
+from ksim.terms.parts.contacts import ContactSensors
+from ksim.terms.parts.feet import Feet
 from ksim.terms.randomizers import (
     ActuatorGainRandomizer,
     ArmatureRandomizer,

@@ -5,8 +5,8 @@ import numpy as np
 
 from ksim.config import unknown_name_message
 from ksim.physics import JointSelection, PhysicsModel
-from ksim.terms.checks import Range
-from ksim.terms.lookup import Names
+from ksim.terms.parts.checks import Range
+from ksim.terms.parts.lookup import Names
 
 _JOINT_TRANSMISSIONS = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
 

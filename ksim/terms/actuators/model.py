@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Key
 
 from ksim.physics import PhysicsData, PhysicsModel
 from ksim.terms.actuators.base import Actuators
-from ksim.terms.checks import Range
-from ksim.terms.lookup import Names, find_all
+from ksim.terms.parts.checks import Range
+from ksim.terms.parts.lookup import Names, find_all
 from ksim.terms.term import Carry
 
 

@@ -13,9 +13,9 @@ from ksim.terms.actuators.joint_actuators import (
     find_torque_range,
     write_servo,
 )
-from ksim.terms.checks import Range, check_each
-from ksim.terms.joint_values import JointValues, Pose, resolve_joint_values, resolve_pose
-from ksim.terms.lookup import Names
+from ksim.terms.parts.checks import Range, check_each
+from ksim.terms.parts.joint_values import JointValues, Pose, resolve_joint_values, resolve_pose
+from ksim.terms.parts.lookup import Names
 from ksim.terms.term import Carry
 
 

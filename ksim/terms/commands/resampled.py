@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ksim.terms.checks import Range, check_fraction, check_positive, check_range
 from ksim.terms.commands.base import Command
+from ksim.terms.parts.checks import Range, check_fraction, check_positive, check_range
 from ksim.terms.term import StepState
 
 ResampledCarry = tuple[Float[Array, "size"], Float[Array, "size"], Float[Array, ""]]

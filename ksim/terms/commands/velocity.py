@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import PhysicsModel
-from ksim.terms.checks import Range, check_range
 from ksim.terms.commands.resampled import ResampledCommand
+from ksim.terms.parts.checks import Range, check_range
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.terms.checks import check_fraction
 from ksim.terms.curricula.base import Curriculum, TrainingProgress
+from ksim.terms.parts.checks import check_fraction
 from ksim.terms.term import Carry
 
 

@@ -5,8 +5,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ksim.terms.checks import check_fraction, check_not_negative, check_positive
 from ksim.terms.curricula.base import Curriculum, TrainingProgress
+from ksim.terms.parts.checks import check_fraction, check_not_negative, check_positive
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import FreeJoint, PhysicsModel
-from ksim.terms.checks import Range, check_positive, check_range
 from ksim.terms.events.base import Event
+from ksim.terms.parts.checks import Range, check_positive, check_range
 from ksim.terms.term import StepState
 
 

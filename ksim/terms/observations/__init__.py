@@ -1,6 +1,6 @@
 """Observations: what the policy and the critic see."""
 
-from ksim.terms.observations.base import Observation
+from ksim.terms.observations.base import NoisyObservation, Observation
 from ksim.terms.observations.base_motion import (
     BaseAngularVelocityObservation,
     BaseHeightObservation,
@@ -10,7 +10,6 @@ from ksim.terms.observations.base_motion import (
 from ksim.terms.observations.feet import FeetContactObservation, FeetPositionObservation
 from ksim.terms.observations.joints import JointPositionObservation, JointVelocityObservation
 from ksim.terms.observations.noise import GaussianNoise, Noise, UniformNoise
-from ksim.terms.observations.noisy import NoisyObservation
 from ksim.terms.observations.sensors import (
     ActuatorForceObservation,
     GyroObservation,

@@ -8,10 +8,10 @@ from jaxtyping import Array, Float
 
 from ksim.physics import MovingFrame, PhysicsModel
 from ksim.physics.rotation import rotate_inverse
-from ksim.terms.feet import Feet, FeetNames, names_of
-from ksim.terms.lookup import find_all, find_frame
+from ksim.terms.observations.base import NoisyObservation
 from ksim.terms.observations.noise import Noise
-from ksim.terms.observations.noisy import NoisyObservation
+from ksim.terms.parts.feet import Feet, FeetNames, names_of
+from ksim.terms.parts.lookup import find_all, find_frame
 from ksim.terms.term import StepState
 
 

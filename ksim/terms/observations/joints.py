@@ -6,10 +6,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.physics import JointSelection, PhysicsModel
-from ksim.terms.joint_values import Pose, resolve_pose
-from ksim.terms.lookup import Names
+from ksim.terms.observations.base import NoisyObservation
 from ksim.terms.observations.noise import Noise
-from ksim.terms.observations.noisy import NoisyObservation
+from ksim.terms.parts.joint_values import Pose, resolve_pose
+from ksim.terms.parts.lookup import Names
 from ksim.terms.term import StepState
 
 

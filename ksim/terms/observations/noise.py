@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 import jax
 from jaxtyping import Array, Float, Key
 
-from ksim.terms.checks import check_not_negative
+from ksim.terms.parts.checks import check_not_negative
 
 
 class Noise(ABC):

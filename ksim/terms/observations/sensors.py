@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.physics import PhysicsModel
-from ksim.terms.lookup import Names, find_all, find_body
+from ksim.terms.observations.base import NoisyObservation
 from ksim.terms.observations.noise import Noise
-from ksim.terms.observations.noisy import NoisyObservation
+from ksim.terms.parts.lookup import Names, find_all, find_body
 from ksim.terms.term import StepState
 
 

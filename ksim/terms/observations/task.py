@@ -6,9 +6,9 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.terms.checks import check_positive
-from ksim.terms.lookup import read_command
-from ksim.terms.observations.noisy import NoisyObservation
+from ksim.terms.observations.base import NoisyObservation
+from ksim.terms.parts.checks import check_positive
+from ksim.terms.parts.command_values import read_command
 from ksim.terms.term import StepState
 
 

@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import ModelFields, PhysicsModel
-from ksim.terms.checks import Range, check_range
-from ksim.terms.lookup import Names, find_all
-from ksim.terms.randomizers.base import Randomizer
-from ksim.terms.randomizers.scaling import draw_factors, scale_rows
+from ksim.terms.parts.checks import Range, check_range
+from ksim.terms.parts.lookup import Names, find_all
+from ksim.terms.randomizers.base import Randomizer, draw_factors, scale_rows
 from ksim.terms.term import Carry
 
 # Which parameters of a law its force is proportional to: the first and the one after the last.

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ksim.physics import ModelFields, PhysicsModel
-from ksim.terms.checks import check_not_negative
-from ksim.terms.lookup import Names, find_all
+from ksim.terms.parts.checks import check_not_negative
+from ksim.terms.parts.lookup import Names, find_all
 from ksim.terms.randomizers.base import Randomizer
 from ksim.terms.term import Carry
 from ksim.xla.rows import replace_rows

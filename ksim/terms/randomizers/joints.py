@@ -5,10 +5,9 @@ import dataclasses
 from jaxtyping import Array, Key
 
 from ksim.physics import ModelFields, PhysicsModel
-from ksim.terms.checks import Range, check_range
-from ksim.terms.lookup import Names
-from ksim.terms.randomizers.base import Randomizer
-from ksim.terms.randomizers.scaling import draw_factors, scale_rows
+from ksim.terms.parts.checks import Range, check_range
+from ksim.terms.parts.lookup import Names
+from ksim.terms.randomizers.base import Randomizer, draw_factors, scale_rows
 from ksim.terms.term import Carry
 
 

@@ -7,10 +7,9 @@ from jaxtyping import Array, Key
 
 from ksim.physics import ModelFields, PhysicsModel
 from ksim.physics.model import subtree_membership
-from ksim.terms.checks import Range, check_range
-from ksim.terms.lookup import Names, find_all
-from ksim.terms.randomizers.base import Randomizer
-from ksim.terms.randomizers.scaling import draw_factors, scale_rows
+from ksim.terms.parts.checks import Range, check_range
+from ksim.terms.parts.lookup import Names, find_all
+from ksim.terms.randomizers.base import Randomizer, draw_factors, scale_rows
 from ksim.terms.term import Carry
 
 

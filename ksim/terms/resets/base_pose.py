@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Key
 
 from ksim.physics import EpisodeStart, FreeJoint, PhysicsModel
 from ksim.physics.rotation import from_yaw, multiply, rotate
-from ksim.terms.checks import Range, check_not_negative, check_range
+from ksim.terms.parts.checks import Range, check_not_negative, check_range
 from ksim.terms.resets.base import Reset
 from ksim.terms.term import Carry
 

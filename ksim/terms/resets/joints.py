@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import EpisodeStart, JointSelection, PhysicsModel
-from ksim.terms.checks import Range, check_range
-from ksim.terms.lookup import Names
+from ksim.terms.parts.checks import Range, check_range
+from ksim.terms.parts.lookup import Names
 from ksim.terms.resets.base import Reset
 from ksim.terms.term import Carry
 

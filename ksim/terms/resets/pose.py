@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from ksim.physics import EpisodeStart, JointSelection, PhysicsModel
-from ksim.terms.joint_values import Pose, resolve_pose
-from ksim.terms.lookup import Names
+from ksim.terms.parts.joint_values import Pose, resolve_pose
+from ksim.terms.parts.lookup import Names
 from ksim.terms.resets.base import Reset
 from ksim.terms.term import Carry
 

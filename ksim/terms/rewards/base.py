@@ -1,8 +1,9 @@
-"""The contract of rewards."""
+"""The contract of rewards, and the kernel that most of them share."""
 
 import dataclasses
 from abc import abstractmethod
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.terms.term import Carry, StepState, Term
@@ -24,3 +25,8 @@ class Reward(Term):
     @abstractmethod
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the unscaled value of the step that led to `state`."""
+
+
+def squared_exponential(squared_error: Float[Array, ""], sigma: float) -> Float[Array, ""]:
+    """Returns exp(-error^2 / sigma^2), in (0, 1]: 1 without error, 0.37 for an error of sigma."""
+    return jnp.exp(-squared_error / sigma**2)

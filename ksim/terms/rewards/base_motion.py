@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.physics import MovingFrame, PhysicsModel
-from ksim.terms.lookup import find_frame
+from ksim.terms.parts.lookup import find_frame
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.physics import PhysicsModel
-from ksim.terms.contacts import ContactSensors
-from ksim.terms.lookup import Names
+from ksim.terms.parts.contacts import ContactSensors
+from ksim.terms.parts.lookup import Names
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
 

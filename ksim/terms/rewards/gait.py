@@ -7,10 +7,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.physics import PhysicsModel, check_names
-from ksim.terms.checks import check_fraction, check_positive
-from ksim.terms.feet import Feet, FeetNames
-from ksim.terms.gait_clock import leg_phases, resolve_offsets
-from ksim.terms.lookup import Names, is_told_to_move
+from ksim.terms.parts.checks import check_fraction, check_positive
+from ksim.terms.parts.command_values import is_told_to_move
+from ksim.terms.parts.feet import Feet, FeetNames
+from ksim.terms.parts.gait_clock import leg_phases, resolve_offsets
+from ksim.terms.parts.lookup import Names
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.physics import JointSelection, PhysicsModel, check_names
-from ksim.terms.checks import check_fraction, check_positive
-from ksim.terms.gait_clock import leg_phases, resolve_offsets
-from ksim.terms.joint_values import Pose, match_joints, resolve_pose
-from ksim.terms.lookup import Names, is_told_to_move
-from ksim.terms.rewards.base import Reward
+from ksim.terms.parts.checks import check_fraction, check_positive
+from ksim.terms.parts.command_values import is_told_to_move
+from ksim.terms.parts.gait_clock import leg_phases, resolve_offsets
+from ksim.terms.parts.joint_values import Pose, match_joints, resolve_pose
+from ksim.terms.parts.lookup import Names
+from ksim.terms.rewards.base import Reward, squared_exponential
 from ksim.terms.term import Carry, StepState
 
 
@@ -118,4 +119,5 @@ class GaitPoseReward(Reward):
         is_moving = is_told_to_move(state, self.commands, type(self).__name__)
         height = jnp.where(is_moving, jnp.square(jnp.sin(jnp.pi * swing)), 0.0)
         clock = jnp.asarray(self.default_positions) + height @ jnp.asarray(self.swing_offsets)
-        return jnp.exp(-jnp.sum(jnp.square(positions - clock)) / self.sigma**2), carry
+        squared_error = jnp.sum(jnp.square(positions - clock))
+        return squared_exponential(squared_error, self.sigma), carry

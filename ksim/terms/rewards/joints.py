@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.physics import JointSelection, PhysicsModel
-from ksim.terms.checks import check_fraction
-from ksim.terms.joint_values import Pose, resolve_pose
-from ksim.terms.lookup import Names, is_told_to_move
+from ksim.terms.parts.checks import check_fraction
+from ksim.terms.parts.command_values import is_told_to_move
+from ksim.terms.parts.joint_values import Pose, resolve_pose
+from ksim.terms.parts.lookup import Names
 from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, StepState
 

@@ -1,15 +1,27 @@
-"""Rewards for the posture of the body."""
+"""Rewards staying up: every step, an upright body, its height."""
 
 import dataclasses
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ksim.physics import PhysicsModel
-from ksim.terms.checks import check_positive
-from ksim.terms.lookup import find_body
-from ksim.terms.rewards.base import Reward
-from ksim.terms.rewards.kernel import squared_exponential
+from ksim.terms.parts.checks import check_positive
+from ksim.terms.parts.lookup import find_body
+from ksim.terms.rewards.base import Reward, squared_exponential
 from ksim.terms.term import Carry, StepState
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AliveReward(Reward):
+    """Rewards every step of an episode.
+
+    r = 1
+    """
+
+    def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns 1."""
+        return jnp.ones_like(state.time), carry
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

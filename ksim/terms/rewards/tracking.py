@@ -7,10 +7,10 @@ from jaxtyping import Array, Float
 
 from ksim.physics import MovingFrame, PhysicsModel
 from ksim.physics.rotation import heading_of, rotate, rotate_inverse
-from ksim.terms.checks import check_positive
-from ksim.terms.lookup import find_frame, read_command
-from ksim.terms.rewards.base import Reward
-from ksim.terms.rewards.kernel import squared_exponential
+from ksim.terms.parts.checks import check_positive
+from ksim.terms.parts.command_values import read_command
+from ksim.terms.parts.lookup import find_frame
+from ksim.terms.rewards.base import Reward, squared_exponential
 from ksim.terms.term import Carry, StepState
 
 

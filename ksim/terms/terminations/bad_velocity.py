@@ -5,7 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from ksim.terms.checks import check_positive
+from ksim.terms.parts.checks import check_positive
 from ksim.terms.term import Carry, StepState
 from ksim.terms.terminations.base import Termination
 

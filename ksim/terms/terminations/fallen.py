@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from ksim.physics import PhysicsModel
-from ksim.terms.lookup import find_body
+from ksim.terms.parts.lookup import find_body
 from ksim.terms.term import Carry, StepState
 from ksim.terms.terminations.base import Termination
 

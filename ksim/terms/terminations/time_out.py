@@ -4,7 +4,7 @@ import dataclasses
 
 from jaxtyping import Array, Bool
 
-from ksim.terms.checks import check_positive
+from ksim.terms.parts.checks import check_positive
 from ksim.terms.term import Carry, StepState
 from ksim.terms.terminations.base import Termination
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from ksim.physics import PhysicsData, PhysicsModel
-from ksim.terms.lookup import Names, find_all
+from ksim.terms.parts.lookup import Names, find_all
 
 _FOUND = 1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND)
 _LEAST_FOUND = 0.5  # of a number of contacts: one, or none

@@ -4,7 +4,7 @@ import jaxtyping
 import numpy as np
 import pytest
 
-from ksim.terms.joint_values import resolve_joint_values, resolve_pose
+from ksim.terms.parts.joint_values import resolve_joint_values, resolve_pose
 
 JOINTS = ("left_hip", "left_knee", "right_knee")
 

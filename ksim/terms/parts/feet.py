@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ksim.physics import PhysicsData, PhysicsModel, velocity_at
-from ksim.terms.contacts import ContactSensors, is_counting
-from ksim.terms.lookup import Names, find_all
+from ksim.terms.parts.contacts import ContactSensors, is_counting
+from ksim.terms.parts.lookup import Names, find_all
 
 FeetNames = Names | Mapping[str, Names]
 """Names of sites; each has a touch sensor, or its body has contact sensors with the ground. Or the

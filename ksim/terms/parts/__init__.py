@@ -1,0 +1,1 @@
+"""What families of terms are made of: names looked up, checks, joints, feet, contacts."""
