@@ -10,9 +10,8 @@ from ksim.envs.environment import (
     Environment,
     Timestep,
 )
-from ksim.envs.joined_observations import JoinedObservations, join_observations
-from ksim.envs.mujoco_environment import MujocoEnvironment, MujocoState
-from ksim.envs.mujoco_terms import MujocoTerms
+from ksim.envs.mujoco.environment import MujocoEnvironment, MujocoState
+from ksim.envs.mujoco.terms import MujocoTerms
 from ksim.envs.registry import EnvParams, make
 
 __all__ = [
@@ -27,11 +26,9 @@ __all__ = [
     "DiscreteActions",
     "EnvParams",
     "Environment",
-    "JoinedObservations",
     "MujocoEnvironment",
     "MujocoState",
     "MujocoTerms",
     "Timestep",
-    "join_observations",
     "make",
 ]

@@ -9,11 +9,11 @@ import numpy as np
 from flax import struct
 from jaxtyping import Array, PyTree
 
-from ksim.envs import DiscreteActions, Environment, join_observations
-from ksim.envs.joined_observations import JOINED
+from ksim.envs import DiscreteActions, Environment
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.interface import BlankEnvironment, check_kind, joined_environment
+from ksim.functional.joined_observations import JOINED, join_observations
 from ksim.nn import RunningMoments
 from ksim.rl import Learner, Policy
 

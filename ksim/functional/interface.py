@@ -9,9 +9,9 @@ from ksim.envs import (
     ActionSpace,
     DiscreteActions,
     Environment,
-    JoinedObservations,
     Timestep,
 )
+from ksim.functional.joined_observations import JoinedObservations
 
 
 def joined_environment(

@@ -12,12 +12,12 @@ from jaxtyping import Array, Float, Key
 from rich.console import Console
 
 from ksim.envs import AutoResetWrapper, Environment, EnvParams
-from ksim.envs.joined_observations import JOINED
 from ksim.functional.agent import PPOAgentState
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.history import HistoryRecorder, PPOMetricsHistory
 from ksim.functional.interface import check_kind, joined_environment
+from ksim.functional.joined_observations import JOINED
 from ksim.reporting.status import RunStatus
 from ksim.rl import EnvState
 from ksim.storage.state_leaves import check_specs_fit, leaf_specs

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ksim.parallel import Partitioner
     from ksim.parallel.processes import ProcessGroup
-    from ksim.training.preflight import Preflight
+    from ksim.preflight.verification import Preflight
     from ksim.training.run import RunResult
 
 logger = logging.getLogger(__name__)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ksim.nn import Model, ModelDefinition
     from ksim.parallel import Partitioner
     from ksim.physics import PhysicsEngine, PhysicsModel
+    from ksim.preflight.verification import Preflight
     from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
     from ksim.terms import (
         Actuators,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
         Termination,
     )
     from ksim.training.evaluation import Episodes
-    from ksim.training.preflight import Preflight
     from ksim.training.program import Program
     from ksim.training.run import RunResult
 
@@ -207,8 +207,8 @@ class RLTask(ABC, Generic[ConfigT]):
     @functools.cached_property
     def environment(self) -> Environment:
         """The world, built once, and of the types that training relies on."""
-        from ksim.envs.environment_types import check_environment_types
-        from ksim.envs.mujoco_environment import MujocoEnvironment
+        from ksim.envs.mujoco.environment import MujocoEnvironment
+        from ksim.envs.type_check import check_environment_types
 
         environment = self.get_environment()
         # What terms return has been checked already, and tracing a robot takes a second.
@@ -309,7 +309,7 @@ class RLTask(ABC, Generic[ConfigT]):
         Raises:
           ConfigError: if the task cannot run; it says what to write instead.
         """
-        from ksim.training.preflight import verify
+        from ksim.preflight.verification import verify
 
         return verify(self.build(), self.config)
 

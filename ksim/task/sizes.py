@@ -30,8 +30,8 @@ def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
     """
     import jax
 
+    from ksim.preflight.number_of_environments import choose_num_envs
     from ksim.storage.checkpoint import read_metadata
-    from ksim.training.autoscale import choose_num_envs
     from ksim.training.continuing import checkpoint_to_continue
 
     config = task.config

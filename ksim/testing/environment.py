@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ksim.envs import DiscreteActions, Environment, Timestep
-from ksim.envs.environment_types import check_environment_types, require, types_of
+from ksim.envs.type_check import check_environment_types, require, types_of
 from ksim.parallel.key_data import is_key
 
 TOLERANCE = 1e-4  # for the same step compiled in two ways: relative, and absolute below 1

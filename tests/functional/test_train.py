@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.envs import AutoResetWrapper, CartPole, EnvParams, JoinedObservations
+from ksim.envs import AutoResetWrapper, CartPole, EnvParams
 from ksim.functional import PPOConfig, RunnerConfig, train_ppo
 from ksim.functional.environment_task import EnvironmentTask
+from ksim.functional.joined_observations import JoinedObservations
 from ksim.parallel import has_shards
 from tests.small_cartpole import numbers
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask

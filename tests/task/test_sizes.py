@@ -9,9 +9,9 @@ import pytest
 from ksim.config import AUTO, ConfigError, load_config
 from ksim.config.concerns import RolloutConfig
 from ksim.config.concerns.run import RunConfig
+from ksim.preflight import number_of_environments as autoscale
+from ksim.preflight.number_of_environments import SizeChosen
 from ksim.task import sizes
-from ksim.training import autoscale
-from ksim.training.autoscale import SizeChosen
 from tests.small_cartpole import numbers, small_config, small_task
 
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import pytest
 
 from ksim.envs import CartPole
-from ksim.envs.environment_types import OWN_GROUPS, OWN_METRICS
+from ksim.envs.type_check import OWN_GROUPS, OWN_METRICS
 from ksim.testing import check_environment
 from tests.small_cartpole import read_metrics, small_task
 

@@ -5,8 +5,8 @@ import collections
 import jax
 import pytest
 
+from ksim.preflight.trial import Trial
 from ksim.reporting.status import RunStatus
-from ksim.training.trial import Trial
 from ksim.xla.compilation_cache import enable_compilation_cache
 from ksim.xla.compiler_options import RUN_ONCE, UPDATE, heard_options
 from tests.small_cartpole import small_task

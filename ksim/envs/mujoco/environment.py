@@ -12,9 +12,9 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import ContinuousActions, Environment, Timestep
-from ksim.envs.mujoco_terms import DIVERGED, MujocoTerms, check_terms
-from ksim.envs.term_keys import TermKeys
-from ksim.envs.term_values import checked
+from ksim.envs.mujoco.term_keys import TermKeys
+from ksim.envs.mujoco.term_values import checked
+from ksim.envs.mujoco.terms import DIVERGED, MujocoTerms, check_terms
 from ksim.physics import (
     EpisodeStart,
     FieldsRead,

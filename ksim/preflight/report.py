@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from rich.console import Console
 
 from ksim.parallel import CollectiveSpeed
+from ksim.preflight.device_fit import DeviceFit, in_bytes
+from ksim.preflight.distinctness import Distinctness
 from ksim.reporting.table import show_table
-from ksim.training.device_fit import DeviceFit, in_bytes
-from ksim.training.distinctness import Distinctness
 
 _HEADER = ("device", "host", "kind", "environments", "takes", "has free")
 

@@ -12,11 +12,11 @@ from rich.console import Console
 import ksim
 from examples.cartpole import CartPoleTask
 from ksim.config import ConfigError
-from ksim.training import preflight as preflight_module
-from ksim.training.device_fit import DeviceFit, DevicePlace, in_bytes
-from ksim.training.distinctness import count_distinct, num_distinct_rows
-from ksim.training.preflight_report import show_devices
-from ksim.training.program_memory import ProgramMemory, bytes_on_device, program_memory
+from ksim.preflight import verification as preflight_module
+from ksim.preflight.device_fit import DeviceFit, DevicePlace, in_bytes
+from ksim.preflight.distinctness import count_distinct, num_distinct_rows
+from ksim.preflight.program_memory import ProgramMemory, bytes_on_device, program_memory
+from ksim.preflight.report import show_devices
 from tests.small_cartpole import (
     SMALL_ARGUMENTS,
     compiled_program,

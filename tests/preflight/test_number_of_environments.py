@@ -3,7 +3,7 @@
 import pytest
 
 from ksim.config import ConfigError
-from ksim.training.autoscale import (
+from ksim.preflight.number_of_environments import (
     SizeTried,
     bytes_per_environment,
     choose,

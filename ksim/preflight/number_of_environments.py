@@ -7,11 +7,11 @@ import jax
 
 from ksim.config import ConfigError
 from ksim.parallel import free_bytes
+from ksim.preflight.device_fit import in_bytes
+from ksim.preflight.program_memory import program_memory
+from ksim.preflight.trial import Trial
 from ksim.reporting.status import RunStatus
-from ksim.training.device_fit import in_bytes
 from ksim.training.program import Program
-from ksim.training.program_memory import program_memory
-from ksim.training.trial import Trial
 from ksim.xla.compilation_cache import enable_compilation_cache
 
 GROWTH = 4

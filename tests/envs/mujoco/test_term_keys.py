@@ -1,7 +1,7 @@
 import jax
 import numpy as np
 
-from ksim.envs.term_keys import TermKeys
+from ksim.envs.mujoco.term_keys import TermKeys
 
 FAMILIES = {"resets": {"a": None, "b": None}, "events": {}, "commands": {"a": None}}
 

@@ -5,14 +5,14 @@ import dataclasses
 from ksim.config.concerns import RunConfig
 from ksim.parallel import CollectiveSpeed, free_bytes
 from ksim.parallel.processes import ProcessGroup, current_processes
+from ksim.preflight import report
+from ksim.preflight.device_fit import DeviceFit, device_fit
+from ksim.preflight.distinctness import Distinctness, count_distinct
+from ksim.preflight.program_memory import program_memory
+from ksim.preflight.trial import Trial
 from ksim.reporting.status import RunStatus
-from ksim.training import preflight_report
-from ksim.training.device_fit import DeviceFit, device_fit
-from ksim.training.distinctness import Distinctness, count_distinct
 from ksim.training.program import Program
-from ksim.training.program_memory import program_memory
 from ksim.training.telemetry import Telemetry, collective_speed
-from ksim.training.trial import Trial
 from ksim.xla.compilation_cache import enable_compilation_cache
 
 
@@ -78,7 +78,7 @@ def verify(program: Program, config: RunConfig) -> Preflight:
     hosts = [peer.host for peer in processes.peers]
     fit = device_fit(program, memory, free, hosts)
     if processes.is_main:
-        preflight_report.show_devices(fit)
+        report.show_devices(fit)
     fit.check()
     with RunStatus(is_shown=processes.is_main) as status, status.phase("running a trial"):
         times = trial.run()
@@ -97,13 +97,13 @@ def verify(program: Program, config: RunConfig) -> Preflight:
         num_processes=processes.count,
     )
     if processes.is_main:
-        preflight_report.show_lines(
+        report.show_lines(
             [
                 *(f"{name}: {note}" for name, note in program.notes.items()),
-                *preflight_report.memory_lines(fit),
-                *preflight_report.speed_lines(preflight.metrics, preflight.speed),
-                *preflight_report.difference_lines(distinctness, program.num_envs),
-                *preflight_report.agreement_lines(preflight.num_processes),
+                *report.memory_lines(fit),
+                *report.speed_lines(preflight.metrics, preflight.speed),
+                *report.difference_lines(distinctness, program.num_envs),
+                *report.agreement_lines(preflight.num_processes),
                 *(f"Warning: {warning}" for warning in preflight.warnings()),
             ]
         )

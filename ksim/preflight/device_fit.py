@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from ksim.config import ConfigError
+from ksim.preflight.program_memory import ProgramMemory
 from ksim.training.program import Program
-from ksim.training.program_memory import ProgramMemory
 
 _TIGHT = 0.9
 
