@@ -117,7 +117,7 @@ def examine(config: WalkConfig, run: Path) -> dict[str, float]:
 
 def film(config: WalkConfig, run: Path, name: str, **options: Any) -> None:
     """Films the examination; a machine that cannot draw loses the film and nothing else."""
-    from ksim.task.watching import film_checkpoint
+    from ksim.render.watching import film_checkpoint
 
     exam = dataclasses.replace(
         config,

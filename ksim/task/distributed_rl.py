@@ -125,7 +125,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             )
         super().check()
         if self.config.scaling == "weak":
-            from ksim.task.sizes import settle_weak_scaling
+            from ksim.task.automatic import settle_weak_scaling
 
             num_devices = self.partitioner.num_devices
             self.config, notes = settle_weak_scaling(self.config, num_devices)

@@ -15,10 +15,9 @@ from ksim.config.concerns import (
     NetworkConfig,
     PhysicsConfig,
     RolloutConfig,
-    TrainingConfig,
-    VideoConfig,
+    WatchedRunConfig,
 )
-from ksim.task.engines import check_machine_may_run_warp
+from ksim.task.engine_choice import check_machine_may_run_warp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +53,7 @@ Terms = Mapping[str, Term] | Sequence[Term]
 
 
 @dataclass
-class RLConfig(VideoConfig, TrainingConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
+class RLConfig(WatchedRunConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
     """Options of every task."""
 
     def validate(self) -> None:
@@ -170,7 +169,7 @@ class RLTask(ABC, Generic[ConfigT]):
 
     def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
         """Returns what steps the physics; as the options `engine` and `mjx_impl` say."""
-        from ksim.task.engines import make_engine
+        from ksim.task.engine_choice import make_engine
 
         return make_engine(self, physics_model)
 
@@ -283,7 +282,7 @@ class RLTask(ABC, Generic[ConfigT]):
 
         check_run(self.config, _snake_case(type(self).__name__))
         if self.config.is_num_envs_auto:
-            from ksim.task.sizes import settle_automatic
+            from ksim.task.automatic import settle_automatic
 
             self.config, notes = settle_automatic(self)
             self._notes |= notes
@@ -322,7 +321,7 @@ class RLTask(ABC, Generic[ConfigT]):
         """
         if self.config.run_mode == "verify":
             return self.verify_setup()
-        from ksim.training.garbage import no_garbage_collection
+        from ksim.training.garbage_collection import no_garbage_collection
 
         with no_garbage_collection():
             program = self.build()
@@ -330,13 +329,13 @@ class RLTask(ABC, Generic[ConfigT]):
 
         if self.config.run_mode == "train":
             if self.config.is_overlapped:
-                from ksim.task.overlap import overlapped
+                from ksim.training.overlap import overlapped
 
                 program = overlapped(program)
             return run.train(program, self.config)
         if self.config.run_mode == "evaluate":
             return run.evaluate_checkpoint(program, self.config).metrics()
-        from ksim.task import watching
+        from ksim.render import watching
 
         if self.config.run_mode == "render":
             return watching.film_checkpoint(program, self.config)
@@ -378,7 +377,7 @@ class RLTask(ABC, Generic[ConfigT]):
             compiled then, and there is no run directory.
         """
         from ksim.reporting.terminal_logging import logging_to_terminal
-        from ksim.training.garbage import no_garbage_collection
+        from ksim.training.garbage_collection import no_garbage_collection
 
         cls._check_config(config)
         arguments = sys.argv[1:] if arguments is None else arguments

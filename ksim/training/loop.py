@@ -16,10 +16,10 @@ from ksim.reporting.status import RunStatus
 from ksim.storage.checkpoint import has_part, restore_checkpoint, save_checkpoint
 from ksim.storage.checkpoint_folder import EVALUATION_RETURN, evaluation_returns, prune_checkpoints
 from ksim.storage.run_directory import RunDirectory
-from ksim.training.acting import Acted, Actor
+from ksim.training.actor import Acted, Actor
 from ksim.training.compilation import compile_program
 from ksim.training.evaluation import run_episodes
-from ksim.training.garbage import no_garbage_collection
+from ksim.training.garbage_collection import no_garbage_collection
 from ksim.training.interrupt import GracefulStop
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
 from ksim.training.program import TRAIN, CompiledProgram, Program

@@ -28,7 +28,7 @@ from ksim.parallel import (
 )
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
 from ksim.terms import Curriculum, TrainingProgress
-from ksim.training.construction import Construction
+from ksim.training.traced_function import TracedFunction
 from ksim.training.train_state import TrainState
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
@@ -155,15 +155,15 @@ class Program:
         return shapes
 
     @functools.cached_property
-    def _new_train_state(self) -> Construction:
-        return Construction(self._initial_train_state, jnp.uint32(0))
+    def _new_train_state(self) -> TracedFunction:
+        return TracedFunction(self._initial_train_state, jnp.uint32(0))
 
     @functools.cached_property
-    def _new_environments(self) -> Construction:
+    def _new_environments(self) -> TracedFunction:
         def create(seed: Array, stream: Array) -> EnvState:
             return self.initial_env_state(jax.random.fold_in(jax.random.key(seed), stream))
 
-        return Construction(create, jnp.uint32(0), jnp.int32(0))
+        return TracedFunction(create, jnp.uint32(0), jnp.int32(0))
 
     def _initial_train_state(self, seed: Array) -> TrainState:
         key = jax.random.key(seed)

@@ -32,13 +32,6 @@ from ksim.storage.run_directory import (
 )
 from ksim.storage.run_lock import run_lock
 from ksim.training.compilation import compile_rollout
-from ksim.training.continuing import (
-    checkpoint_to_continue,
-    checkpoint_to_load,
-    differences,
-    run_metadata,
-    start_text,
-)
 from ksim.training.evaluation import (
     Episodes,
     evaluation_environments,
@@ -48,6 +41,13 @@ from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
+from ksim.training.resuming import (
+    checkpoint_to_continue,
+    checkpoint_to_load,
+    differences,
+    run_metadata,
+    start_text,
+)
 from ksim.training.run_check import check_places, single_device_rate
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache

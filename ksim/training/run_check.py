@@ -5,7 +5,7 @@ from pathlib import Path
 from ksim.config.concerns import RunConfig
 from ksim.parallel.processes import current_processes
 from ksim.storage.run_directory import check_run_directory
-from ksim.training.continuing import checkpoint_to_continue, checkpoint_to_load, is_trained
+from ksim.training.resuming import checkpoint_to_continue, checkpoint_to_load, is_trained
 
 
 def check_run(config: RunConfig, task_name: str) -> None:

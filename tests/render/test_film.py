@@ -15,7 +15,7 @@ from ksim.physics import PhysicsModel
 from ksim.render import film
 from ksim.render.film import FilmError, Picture, body_to_follow, make_film
 from ksim.render.playback import record
-from ksim.task.watching import deterministic_policy
+from ksim.render.watching import deterministic_policy
 from ksim.training.run import load_train_state
 from tests.physics.small_worlds import ARM_AND_CUBE, BALL_AND_ROBOT
 from tests.small_cartpole import small_task
@@ -187,7 +187,7 @@ def test_an_unknown_camera_names_those_that_exist(run_path):
 @pytest.mark.parametrize("video_path", ["/dev/null/x.mp4", "{folder}/x.mp4"])
 def test_a_film_that_cannot_be_written_is_not_played(run_path, video_path, tmp_path, monkeypatch):
     (tmp_path / "x.mp4").mkdir()
-    monkeypatch.setattr("ksim.task.watching.record", lambda *_: pytest.fail("played"))
+    monkeypatch.setattr("ksim.render.watching.record", lambda *_: pytest.fail("played"))
     with pytest.raises(ConfigError, match=r"cannot be written, because of .* directory\. Name a"):
         render(run_path, video_path=video_path.format(folder=tmp_path)).run()
 

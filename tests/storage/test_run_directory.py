@@ -6,7 +6,7 @@ import pytest
 from ksim.config.concerns import RunConfig
 from ksim.storage.checkpoint import save_checkpoint
 from ksim.storage.run_directory import RunDirectory, check_run_directory, create_run_directory
-from ksim.training.continuing import checkpoint_to_continue
+from ksim.training.resuming import checkpoint_to_continue
 
 
 def test_places_of_the_files():

@@ -11,9 +11,8 @@ import pytest
 import ksim
 from ksim.parallel import SingleDevice
 from ksim.rl import RolloutStatistics, Trajectory
-from ksim.task import overlap
-from ksim.training import loop
-from ksim.training.acting import Actor
+from ksim.training import loop, overlap
+from ksim.training.actor import Actor
 from tests.small_cartpole import (
     compiled_program,
     initial_states,

@@ -10,8 +10,8 @@ from examples.cartpole import CartPoleTask
 from ksim.config import load_config
 from ksim.storage.checkpoint import restore_checkpoint
 from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
-from ksim.training.continuing import checkpoint_to_continue
 from ksim.training.program import Program
+from ksim.training.resuming import checkpoint_to_continue
 from tests.small_cartpole import (
     numbers,
     read_metrics,

@@ -25,7 +25,7 @@ from ksim.config.concerns.processes import (
 )
 from ksim.config.concerns.rollout import RolloutConfig
 from ksim.config.concerns.run import RUN_MODES, EvaluationConfig, RunConfig, TrainingConfig
-from ksim.config.concerns.video import VideoConfig
+from ksim.config.concerns.video import VideoConfig, WatchedRunConfig
 
 __all__ = [
     "ACTIVATIONS",
@@ -48,6 +48,7 @@ __all__ = [
     "SplitParametersConfig",
     "TrainingConfig",
     "VideoConfig",
+    "WatchedRunConfig",
     "check_divides",
     "check_fsdp_divides",
     "check_process_id",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from ksim.config.concerns.run import TrainingConfig
 from ksim.config.config import Config
 from ksim.config.option import ConfigError, option
 
@@ -45,3 +46,8 @@ class VideoConfig(Config):
         if self.video_frames_per_second is not None:
             return self.video_frames_per_second
         return 25.0 if (self.video_path or "").endswith(".gif") else 50.0
+
+
+@dataclass
+class WatchedRunConfig(VideoConfig, TrainingConfig):
+    """Options of a run whose policy can be looked at."""

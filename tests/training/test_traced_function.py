@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ksim.training.construction import Construction
+from ksim.training.traced_function import TracedFunction
 from tests.small_cartpole import small_task
 
 
@@ -14,7 +14,7 @@ def test_it_is_traced_once():
         traces.append(count)
         return {"twice": 2 * count, "key_free": jnp.zeros(3, jnp.int32)}
 
-    construction = Construction(make, jnp.float32(0))
+    construction = TracedFunction(make, jnp.float32(0))
     assert construction.shapes["key_free"].shape == (3,)
     assert construction.shapes["twice"].dtype == jnp.float32
     assert construction(jnp.float32(2))["twice"] == 4

@@ -10,7 +10,7 @@ import pytest
 
 import ksim
 import ksim.physics
-from ksim.task import engines
+from ksim.task import engine_choice as engines
 from tests.physics.stepwise_mjx import CONTACTS, StepwiseJax
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 

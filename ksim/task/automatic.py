@@ -32,7 +32,7 @@ def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
 
     from ksim.preflight.number_of_environments import choose_num_envs
     from ksim.storage.checkpoint import read_metadata
-    from ksim.training.continuing import checkpoint_to_continue
+    from ksim.training.resuming import checkpoint_to_continue
 
     config = task.config
     num_batches = config.default_num_batches

@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from examples.cartpole import CartPoleConfig, CartPoleTask
-from ksim.training.garbage import no_garbage_collection
+from ksim.training.garbage_collection import no_garbage_collection
 
 
 @pytest.fixture(params=[True, False], ids=["collecting", "not collecting"])

@@ -11,7 +11,7 @@ from ksim.config.concerns import RolloutConfig
 from ksim.config.concerns.run import RunConfig
 from ksim.preflight import number_of_environments as autoscale
 from ksim.preflight.number_of_environments import SizeChosen
-from ksim.task import sizes
+from ksim.task import automatic as sizes
 from tests.small_cartpole import numbers, small_config, small_task
 
 

@@ -6,19 +6,19 @@ import jax
 import jax.numpy as jnp
 
 from ksim.config import ConfigError
+from ksim.config.concerns import WatchedRunConfig
 from ksim.parallel.processes import current_processes
 from ksim.render.film import FilmError, Picture, body_to_follow, check_picture, make_film
 from ksim.render.playback import record, require_mujoco
 from ksim.reporting.status import RunStatus
 from ksim.rl import Policy
 from ksim.storage.run_directory import obstacle_to_writing
-from ksim.task.rl import RLConfig
 from ksim.training.program import Program
 from ksim.training.run import load_train_state
 from ksim.training.train_state import TrainState
 
 
-def view_checkpoint(program: Program, config: RLConfig) -> None:
+def view_checkpoint(program: Program, config: WatchedRunConfig) -> None:
     """Shows the policy in MuJoCo's window until that is closed.
 
     Raises:
@@ -31,7 +31,7 @@ def view_checkpoint(program: Program, config: RLConfig) -> None:
     view_policy(program.environment, policy, train_state.level, config.seed)
 
 
-def film_checkpoint(program: Program, config: RLConfig) -> Path:
+def film_checkpoint(program: Program, config: WatchedRunConfig) -> Path:
     """Films the deterministic policy in one environment; of several processes the main one does.
 
     Returns:

@@ -9,7 +9,7 @@ import jax
 from ksim.xla.compiler_options import RUN_ONCE, heard_options
 
 
-class Construction:
+class TracedFunction:
     """A function that makes arrays, traced once: for their shapes, and for the arrays.
 
     It is compiled when it is first called, quickly: it runs once.
