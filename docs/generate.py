@@ -104,12 +104,13 @@ These are the options of every task that derives from `DistributedPPOTask`. A ta
 {tables}
 ## Options of `ksim.train_ppo`
 
-[Training by a function](functional.md) has them in two objects. `ksim.algorithms.ppo.PPOConfig` has
-those of "PPO" and "Networks" above (but for `num_passes`), and:
+[Training by a function](functional.md) has them in two objects.
+`ksim.vibe_rl.algorithms.ppo.PPOConfig` has those of "PPO" and "Networks" above (but for
+`num_passes`), and:
 
 {learning}
 
-`ksim.runner.RunnerConfig` has:
+`ksim.vibe_rl.runner.RunnerConfig` has:
 
 {running}
 """

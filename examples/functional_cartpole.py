@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 import ksim
-from ksim.algorithms.ppo import PPO, PPOAgentState, PPOConfig
-from ksim.env import make
-from ksim.env.wrappers import AutoResetWrapper
-from ksim.runner import RunnerConfig
+from ksim.vibe_rl.algorithms.ppo import PPO, PPOAgentState, PPOConfig
+from ksim.vibe_rl.env import make
+from ksim.vibe_rl.env.wrappers import AutoResetWrapper
+from ksim.vibe_rl.runner import RunnerConfig
 
 PPO_CONFIG = PPOConfig(
     n_steps=64,

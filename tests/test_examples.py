@@ -11,9 +11,9 @@ import ksim
 from examples import functional_cartpole, walk
 from examples.cartpole import CartPoleConfig, CartPoleTask
 from examples.walk import ON_ONE_DEVICE, ExamTask, WalkConfig, WalkTask
-from ksim.algorithms.ppo import PPOConfig
-from ksim.runner import RunnerConfig
 from ksim.task import DistributedPPOTask
+from ksim.vibe_rl.algorithms.ppo import PPOConfig
+from ksim.vibe_rl.runner import RunnerConfig
 from tests.launch.launching import output_of, shell_variables, start_launcher
 from tests.small_cartpole import read_metrics
 

@@ -12,7 +12,6 @@ from ksim.envs.environment import (
 )
 from ksim.envs.mujoco.environment import MujocoEnvironment, MujocoState
 from ksim.envs.mujoco.terms import MujocoTerms
-from ksim.envs.registry import EnvParams, make
 
 __all__ = [
     "ActionSpace",
@@ -24,11 +23,9 @@ __all__ = [
     "CartPoleState",
     "ContinuousActions",
     "DiscreteActions",
-    "EnvParams",
     "Environment",
     "MujocoEnvironment",
     "MujocoState",
     "MujocoTerms",
     "Timestep",
-    "make",
 ]

@@ -86,7 +86,7 @@ class PPO:
             env = BlankEnvironment(obs_shape, DiscreteActions(n_actions))
         environment = joined_environment(env, obs_shape, n_actions)
         config = PPOConfig() if config is None else config
-        check_kind("config", config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig")
+        check_kind("config", config, PPOConfig, "a ksim.vibe_rl.algorithms.ppo.PPOConfig")
         runner_config = RunnerConfig(
             total_timesteps=config.n_steps * config.n_minibatches,
             num_envs=config.n_minibatches,

@@ -1,5 +1,6 @@
 """What an agent sees and does: taken from an environment, and compared with what was said of it."""
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -94,3 +95,14 @@ def _advice(env: Any) -> str:
         "Derive a class from ksim.Environment with action_space, reset and step, or take that of a"
         " task: task.build().environment."
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvParams:
+    """What was asked of `make`. An environment of ksim holds its own numbers, so here are none.
+
+    Attributes:
+      name: the name of the environment.
+    """
+
+    name: str

@@ -11,12 +11,12 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 from rich.console import Console
 
-from ksim.envs import AutoResetWrapper, Environment, EnvParams
+from ksim.envs import AutoResetWrapper, Environment
 from ksim.functional.agent import PPOAgentState
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.history import HistoryRecorder, PPOMetricsHistory
-from ksim.functional.interface import check_kind, joined_environment
+from ksim.functional.interface import EnvParams, check_kind, joined_environment
 from ksim.functional.joined_observations import JOINED
 from ksim.reporting.status import RunStatus
 from ksim.rl import EnvState
@@ -69,8 +69,8 @@ def train_ppo(
       env: one copy of any `Environment`, wrapped in `AutoResetWrapper` or not.
       env_params: what `make` returned beside it; an environment holds its own numbers, so that
         nothing is read from it.
-      ppo_config: how to learn; `ksim.algorithms.ppo.PPOConfig`.
-      runner_config: how long, and on which devices; `ksim.runner.RunnerConfig`.
+      ppo_config: how to learn; `ksim.vibe_rl.algorithms.ppo.PPOConfig`.
+      runner_config: how long, and on which devices; `ksim.vibe_rl.runner.RunnerConfig`.
       obs_shape: the shape that the observation is expected to have. Several observations are one
         vector, in the order of their names.
       n_actions: the number of choices that the environment is expected to offer.
@@ -110,8 +110,8 @@ def train_ppo(
 def _check_kinds(env_params: Any, ppo_config: Any, runner_config: Any, agent_state: Any) -> None:
     for name, value, kind, instead in (
         ("env_params", env_params, EnvParams, "what make(...) returned, or be left out"),
-        ("ppo_config", ppo_config, PPOConfig, "a ksim.algorithms.ppo.PPOConfig"),
-        ("runner_config", runner_config, RunnerConfig, "a ksim.runner.RunnerConfig"),
+        ("ppo_config", ppo_config, PPOConfig, "a ksim.vibe_rl.algorithms.ppo.PPOConfig"),
+        ("runner_config", runner_config, RunnerConfig, "a ksim.vibe_rl.runner.RunnerConfig"),
         ("agent_state", agent_state, PPOAgentState, "the agent_state of what train_ppo returned"),
     ):
         if value is not None:

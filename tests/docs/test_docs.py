@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 import ksim
-from ksim.checkpoint import load_checkpoint, save_checkpoint
 from ksim.config import Config, options_of, parse_command_line
 from ksim.config.value import value_text
+from ksim.vibe_rl.checkpoint import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]

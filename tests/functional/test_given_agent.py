@@ -4,10 +4,10 @@ import jax
 import numpy as np
 import pytest
 
-from ksim.algorithms.ppo import PPO, PPOConfig
-from ksim.checkpoint import load_checkpoint, save_checkpoint
 from ksim.envs import CartPole
 from ksim.storage.state_leaves import CheckpointMismatchError
+from ksim.vibe_rl.algorithms.ppo import PPO, PPOConfig
+from ksim.vibe_rl.checkpoint import load_checkpoint, save_checkpoint
 from tests.functional.test_train import SMALL, TOLERANCE, TOTAL_ENVS, expect, small_run
 from tests.small_cartpole import numbers
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.envs import AutoResetWrapper, CartPole, EnvParams
+from ksim.envs import AutoResetWrapper, CartPole
 from ksim.functional import PPOConfig, RunnerConfig, train_ppo
 from ksim.functional.environment_task import EnvironmentTask
+from ksim.functional.interface import EnvParams
 from ksim.functional.joined_observations import JoinedObservations
 from ksim.parallel import has_shards
 from tests.small_cartpole import numbers
@@ -263,8 +264,9 @@ def test_arguments_of_another_kind():
     expect(TypeError, "Derive a class from ksim.Environment", env=object())
     expect(
         TypeError,
-        "ppo_config must be a ksim.algorithms.ppo.PPOConfig, found a ksim.task.ppo.PPOConfig.",
+        "ppo_config must be a ksim.vibe_rl.algorithms.ppo.PPOConfig,"
+        " found a ksim.task.ppo.PPOConfig.",
         ppo_config=ksim.PPOConfig(),
     )
-    expect(TypeError, "runner_config must be a ksim.runner.RunnerConfig", runner_config={})
+    expect(TypeError, "runner_config must be a ksim.vibe_rl.runner.RunnerConfig", runner_config={})
     expect(TypeError, "env_params must be what make(...) returned", env_params={"gravity": 9.8})

@@ -1,4 +1,4 @@
-"""The guide that users of vibe-rl know: its blocks of Python, with `ksim` in place of `vibe_rl`."""
+"""The guide that users of vibe-rl know: its blocks of Python, with `ksim.vibe_rl` in place of `vibe_rl`."""
 
 import dataclasses
 import inspect
@@ -11,20 +11,22 @@ import numpy as np
 import pytest
 
 import ksim
-import ksim.sharding
-from ksim.runner import RunnerConfig, device_utils, train_ppo_multigpu
+import ksim.vibe_rl.sharding
+from ksim.vibe_rl.runner import RunnerConfig, device_utils, train_ppo_multigpu
 from tests.small_cartpole import numbers
 
-GUIDE = (Path(__file__).parent / "vibe_guide.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parent / "guide.md").read_text(encoding="utf-8")
 FENCED = re.compile(r"^# ([^\n]*)\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-BLOCKS = {title: source.replace("vibe_rl", "ksim") for title, source in FENCED.findall(GUIDE)}
+BLOCKS = {
+    title: source.replace("vibe_rl", "ksim.vibe_rl") for title, source in FENCED.findall(GUIDE)
+}
 NUM_DEVICES = 8
 
 # What stands around the blocks that are no programs by themselves.
 SMALL_RUN = """
-from ksim.algorithms.ppo import PPO, PPOConfig
-from ksim.env import make
-from ksim.runner import RunnerConfig, train_ppo_multigpu
+from ksim.vibe_rl.algorithms.ppo import PPO, PPOConfig
+from ksim.vibe_rl.env import make
+from ksim.vibe_rl.runner import RunnerConfig, train_ppo_multigpu
 
 env, env_params = make("CartPole-v1")
 ppo_config = PPOConfig(n_steps=16, hidden_sizes=(16, 16))
@@ -39,7 +41,7 @@ train_state, _ = train_ppo_multigpu(
 SURROUNDINGS = {
     "A mesh for a while": """
 import jax
-from ksim.sharding import data_sharding as in_shardings, replicate_sharding as out_shardings
+from ksim.vibe_rl.sharding import data_sharding as in_shardings, replicate_sharding as out_shardings
 
 def fn(data):
     return data.sum()
@@ -53,7 +55,7 @@ import jax
 mesh = make_mesh(num_fsdp_devices=4)
 params_abstract = jax.eval_shape(lambda: {{"kernel": jax.numpy.zeros((512, 2048))}})
 """,
-    "Sharing parameters": "from ksim.runner import RunnerConfig",
+    "Sharing parameters": "from ksim.vibe_rl.runner import RunnerConfig",
     "Counting devices": BLOCKS["Device utilities"],
     "Copies": f"""{BLOCKS["Device utilities"]}
 import jax.numpy as jnp
@@ -71,14 +73,14 @@ import jax
 rng = jax.random.PRNGKey(0)
 """,
     "The signature": """
-from ksim.algorithms.ppo import PPOConfig
-from ksim.env import Environment, EnvParams
-from ksim.runner import PPOMetricsHistory, PPOTrainState, RunnerConfig
+from ksim.vibe_rl.algorithms.ppo import PPOConfig
+from ksim.vibe_rl.env import Environment, EnvParams
+from ksim.vibe_rl.runner import PPOMetricsHistory, PPOTrainState, RunnerConfig
 """,
     "A loop of one's own": """
 import jax
 import jax.numpy as jnp
-from ksim.sharding import data_sharding, make_mesh, replicate_sharding
+from ksim.vibe_rl.sharding import data_sharding, make_mesh, replicate_sharding
 
 mesh = make_mesh()
 train_state_shardings = {"params": replicate_sharding(mesh), "obs": data_sharding(mesh)}
@@ -91,8 +93,8 @@ def _train_loop(state):
 """,
     "Checkpoints": SMALL_STATE,
     "Checkpoints of copies": f"""{SMALL_STATE}
-from ksim.checkpoint import load_checkpoint, save_checkpoint
-from ksim.runner.device_utils import replicate
+from ksim.vibe_rl.checkpoint import load_checkpoint, save_checkpoint
+from ksim.vibe_rl.runner.device_utils import replicate
 
 template = train_state.agent_state
 train_state = replicate(train_state.agent_state, n_devices=4)
@@ -234,12 +236,12 @@ def test_tables():
     defaults = {field.name: field.default for field in dataclasses.fields(RunnerConfig)}
     assert (defaults["num_devices"], defaults["num_envs"], defaults["fsdp_devices"]) == (None, 1, 1)
     expected = {
-        ksim.sharding.make_mesh: ["num_fsdp_devices", "num_devices"],
-        ksim.sharding.set_mesh: ["num_fsdp_devices", "num_devices"],
-        ksim.sharding.data_sharding: ["mesh"],
-        ksim.sharding.replicate_sharding: ["mesh"],
-        ksim.sharding.fsdp_sharding: ["pytree", "mesh", "min_size_mbytes"],
-        ksim.sharding.activation_sharding_constraint: ["x", "mesh"],
+        ksim.vibe_rl.sharding.make_mesh: ["num_fsdp_devices", "num_devices"],
+        ksim.vibe_rl.sharding.set_mesh: ["num_fsdp_devices", "num_devices"],
+        ksim.vibe_rl.sharding.data_sharding: ["mesh"],
+        ksim.vibe_rl.sharding.replicate_sharding: ["mesh"],
+        ksim.vibe_rl.sharding.fsdp_sharding: ["pytree", "mesh", "min_size_mbytes"],
+        ksim.vibe_rl.sharding.activation_sharding_constraint: ["x", "mesh"],
         device_utils.get_num_devices: ["requested"],
         device_utils.replicate: ["pytree", "n_devices"],
         device_utils.unreplicate: ["pytree"],

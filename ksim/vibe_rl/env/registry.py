@@ -1,24 +1,13 @@
 """Environments by name."""
 
-import dataclasses
 from collections.abc import Callable
 
 from ksim.config import unknown_name_message
 from ksim.envs.cartpole import CartPole
 from ksim.envs.environment import Environment
+from ksim.functional.interface import EnvParams
 
 _ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"CartPole-v1": CartPole}
-
-
-@dataclasses.dataclass(frozen=True)
-class EnvParams:
-    """What was asked of `make`. An environment of ksim holds its own numbers, so here are none.
-
-    Attributes:
-      name: the name of the environment.
-    """
-
-    name: str
 
 
 def make(name: str) -> tuple[Environment, EnvParams]:

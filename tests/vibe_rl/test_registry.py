@@ -2,7 +2,8 @@
 
 import pytest
 
-from ksim.envs import CartPole, EnvParams, make
+from ksim.envs import CartPole
+from ksim.vibe_rl.env import EnvParams, make
 
 
 def test_make_returns_the_environment_and_its_parameters():

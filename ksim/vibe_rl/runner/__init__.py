@@ -1,7 +1,7 @@
 """Runs PPO on an environment, on one device or several."""
 
 from ksim.functional import PPOMetricsHistory, PPOTrainState, RunnerConfig, train_ppo
-from ksim.runner.multigpu import train_ppo_multigpu
+from ksim.vibe_rl.runner.multigpu import train_ppo_multigpu
 
 __all__ = [
     "PPOMetricsHistory",

@@ -1,6 +1,6 @@
 """Training by the name, and with the arguments, of vibe-rl's guide."""
 
-from ksim.envs import Environment, EnvParams
+from ksim.envs import Environment
 from ksim.functional import (
     PPOConfig,
     PPOMetricsHistory,
@@ -8,6 +8,7 @@ from ksim.functional import (
     RunnerConfig,
     train_ppo,
 )
+from ksim.functional.interface import EnvParams
 
 
 def train_ppo_multigpu(
