@@ -1,4 +1,4 @@
-"""The guide that users of vibe-rl know: its blocks of Python, with `ksim.vibe_rl` in place of `vibe_rl`."""
+"""Runs the guide that users of vibe-rl know, with `ksim.vibe_rl` in place of `vibe_rl`."""
 
 import dataclasses
 import inspect
