@@ -92,6 +92,6 @@ def test_a_number_is_neither_a_key_nor_a_shape(rng, obs_shape, message):
 def test_the_options_of_a_task_are_others():
     init = inspect.unwrap(PPO.init)  # without the type checker of the tests
     with pytest.raises(
-        TypeError, match=r"config must be a ksim\.algorithms\.ppo\.PPOConfig, found"
+        TypeError, match=r"config must be a ksim\.vibe_rl\.algorithms\.ppo\.PPOConfig, found"
     ):
         init(jax.random.key(0), env=CartPole(), config=ksim.PPOConfig())

@@ -16,6 +16,7 @@ from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.interface import EnvParams
 from ksim.functional.joined_observations import JoinedObservations
 from ksim.parallel import has_shards
+from ksim.vibe_rl.env import make
 from tests.small_cartpole import numbers
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
@@ -260,7 +261,7 @@ def test_what_the_environment_is_expected_to_look_like():
 
 def test_arguments_of_another_kind():
     expect(TypeError, "Give an object of the class: CartPole().", env=CartPole)
-    expect(TypeError, "env, env_params = make(...)", env=ksim.envs.make("CartPole-v1"))
+    expect(TypeError, "env, env_params = make(...)", env=make("CartPole-v1"))
     expect(TypeError, "Derive a class from ksim.Environment", env=object())
     expect(
         TypeError,
