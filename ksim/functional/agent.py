@@ -15,7 +15,7 @@ from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.interface import BlankEnvironment, check_kind, joined_environment
 from ksim.functional.joined_observations import JOINED, join_observations
 from ksim.nn import RunningMoments
-from ksim.rl import Learner, Policy
+from ksim.rl import ActorCriticPolicy, PPOLearner
 
 
 @struct.dataclass
@@ -27,7 +27,7 @@ class PPOAgentState:
       normalizer: moments of the observations; `None` if they are not normalized.
     """
 
-    learner: Learner
+    learner: PPOLearner
     normalizer: RunningMoments | None
 
     @property
@@ -40,9 +40,9 @@ class PPOAgentState:
         """The state of the optimizer."""
         return self.learner.optimizer_state
 
-    def policy(self, is_deterministic: bool = True) -> Policy:
+    def policy(self, is_deterministic: bool = True) -> ActorCriticPolicy:
         """Returns what acts by this state, on `{"observation": [*obs_shape]}`."""
-        return Policy(self.learner.model, self.normalizer, np.array(is_deterministic))
+        return ActorCriticPolicy(self.learner.model, self.normalizer, np.array(is_deterministic))
 
 
 class PPO:
@@ -97,7 +97,9 @@ class PPO:
         def create(key: Array) -> PPOAgentState:
             shapes = environment.observation_shapes()
             return PPOAgentState(
-                learner=program.algorithm.init(program.initial_model(key)),
+                learner=program.algorithm.init(
+                    program.initial_model(key), jax.random.fold_in(key, 0xFFFFFFFF)
+                ),
                 normalizer=RunningMoments.create(shapes) if program.has_normalizer else None,
             )
 

@@ -48,7 +48,7 @@ def stepper(
         )
         model_carry = jax.tree.map(
             lambda fresh, old: jnp.where(is_over, fresh, old),
-            policy.model.initial_carry(),
+            policy.initial_carry(),
             decision.carry,
         )
         is_over = timestep.is_terminated | timestep.is_truncated
@@ -58,7 +58,7 @@ def stepper(
     first = (
         environment.initial_state(),
         {name: jnp.zeros(shape) for name, shape in environment.observation_shapes().items()},
-        policy.model.initial_carry(),
+        policy.initial_carry(),
         jnp.bool_(True),
         jax.random.key(seed),
     )

@@ -27,7 +27,7 @@ def view_checkpoint(program: Program, config: WatchedRunConfig) -> None:
     from ksim.render.viewer import view_policy
 
     train_state, _ = load_train_state(program, config)
-    policy = deterministic_policy(train_state)
+    policy = deterministic_policy(program, train_state)
     view_policy(program.environment, policy, train_state.level, config.seed)
 
 
@@ -61,7 +61,7 @@ def film_checkpoint(program: Program, config: WatchedRunConfig) -> Path:
             f"The film {path} cannot be written, because of {obstacle}. Name a file that can, as in"
             " video_path=/tmp/film.mp4."
         )
-    policy = deterministic_policy(train_state)
+    policy = deterministic_policy(program, train_state)
     num_steps = max(1, round(config.video_seconds / environment.ctrl_dt))
     with RunStatus() as status:
         with status.phase(f"playing {config.video_seconds:g} s of {checkpoint}"):
@@ -75,9 +75,9 @@ def film_checkpoint(program: Program, config: WatchedRunConfig) -> Path:
     return path
 
 
-def deterministic_policy(train_state: TrainState) -> Policy:
-    """Returns the policy of a state on the host, which takes its mode."""
-    policy = Policy(train_state.learner.model, train_state.normalizer, jnp.array(True))
+def deterministic_policy(program: Program, train_state: TrainState) -> Policy:
+    """Returns the policy of a state on the host, which does not explore."""
+    policy = program.algorithm.policy(train_state.learner, train_state.normalizer, jnp.array(True))
     on_device: Policy = jax.tree.map(jnp.asarray, policy)
     return on_device
 

@@ -1,119 +1,52 @@
 """Proximal policy optimisation, on one device of several."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections import Counter
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
-from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.config import ConfigError
+from ksim.envs import Environment
 from ksim.nn import Model, RunningMoments, unroll
-from ksim.parallel import (
-    Synchronisation,
-    Traffic,
-    average_replicas,
-    environment_keys,
-    mean_over_devices,
-    num_floats,
-    parameter_sizes,
-)
-from ksim.rl.algorithm import Algorithm, Learner
+from ksim.parallel import Synchronisation, Traffic, environment_keys, mean_over_devices
+from ksim.rl.algorithm import Algorithm, Iteration
+from ksim.rl.batch import Batch
+from ksim.rl.extensions import Extension
 from ksim.rl.gae import generalized_advantages
 from ksim.rl.learning_rate import LearningRateSchedule
 from ksim.rl.minibatches import minibatch_members
-from ksim.rl.optimizers import (
-    check_optimizer_takes_shards,
-    optimizer_state_specs,
-    optimizer_update,
-)
-from ksim.rl.policy import normalize
+from ksim.rl.policy import ActorCriticPolicy, normalize
 from ksim.rl.ppo_loss import PPOCoefficients, PPOSamples, ppo_loss
-from ksim.rl.progress import Pending, Progress, Turn
 from ksim.rl.trajectory import Trajectory
-from ksim.xla.joined import Joined
+from ksim.rl.updates import Network, Progress, Updates, UpdateStep
 
 Metrics = dict[str, Float[Array, ""]]
 
+KL = "policy/kl"
+
 
 @struct.dataclass
-class Batch:
-    """A prepared trajectory; arrays `[T, num_envs, ...]` unless said otherwise.
+class PPOLearner:
+    """What PPO changes; the same on every device between iterations.
 
     Attributes:
-      observations: as the model sees them, by name.
-      latent: what the policy drew.
-      samples: what the loss needs of each step.
-      is_valid: whether it was a step, and not the start of an episode.
-      initial_carry: `[num_envs, ...]` the model's memory before the first step.
-      env_id: `[num_envs]` global ids.
+      model: the actor-critic; its array leaves are the parameters.
+      optimizer_state: the optimizer's.
+      learning_rate_scale: `[]` factor on the optimizer's step.
+      extensions: the states of extensions, by name.
     """
 
-    observations: dict[str, Array]
-    latent: Array
-    samples: PPOSamples
-    is_valid: Bool[Array, "T num_envs"]
-    initial_carry: Any
-    env_id: Int[Array, "num_envs"]
-
-    def selector(self) -> Callable[[Int[Array, "group"]], "Batch"]:
-        """Returns what gives the batch of some environments, by local index.
-
-        Arrays are joined here, once, so that each minibatch gathers one array and not dozens. What
-        stands where there was no step is of no use, and may be no number: it becomes 0.
-        """
-        by_time = Joined.of((self.observations, self.latent, self.samples, self.is_valid), 2)
-        is_step = self.is_valid[..., None]
-        by_time = jax.tree.map(lambda x: jnp.where(is_step, x, jnp.zeros_like(x)), by_time)
-        by_env = Joined.of((self.initial_carry, self.env_id), 1)
-
-        def select(members: Int[Array, "group"]) -> Batch:
-            steps = jax.tree.map(lambda x: jnp.take(x, members, axis=1, mode="clip"), by_time)
-            envs = jax.tree.map(lambda x: jnp.take(x, members, axis=0, mode="clip"), by_env)
-            return Batch(*steps.split(), *envs.split())
-
-        return select
-
-    def in_segments(self, num_segments: int) -> "Batch":
-        """Returns the batch with each environment's steps cut into pieces that count as its own.
-
-        Piece `s` of environment `e` is environment `e * num_segments + s` of the result, whose
-        arrays are `[T / num_segments, num_envs * num_segments, ...]`.
-
-        Args:
-          num_segments: how many pieces; a divisor of T.
-
-        Raises:
-          ValueError: if `num_segments` does not divide T, or the model has a memory: what it
-            remembered in the middle of a rollout is not known.
-        """
-        num_steps, num_envs = self.is_valid.shape
-        if num_segments == 1:
-            return self
-        if num_steps % num_segments or jax.tree.leaves(self.initial_carry):
-            raise ValueError(
-                f"A rollout of {num_steps} steps cannot be cut into {num_segments} pieces: their"
-                " number must divide its length, and the model must have no memory."
-            )
-
-        def cut(array: Array) -> Array:
-            shape = array.shape[2:]
-            pieces = array.reshape(num_segments, -1, num_envs, *shape)
-            return jnp.moveaxis(pieces, 0, 2).reshape(-1, num_envs * num_segments, *shape)
-
-        ids = self.env_id[:, None] * num_segments + jnp.arange(num_segments)[None]
-        return Batch(
-            observations=jax.tree.map(cut, self.observations),
-            latent=cut(self.latent),
-            samples=jax.tree.map(cut, self.samples),
-            is_valid=cut(self.is_valid),
-            initial_carry=self.initial_carry,
-            env_id=ids.ravel(),
-        )
+    model: Model
+    optimizer_state: Any
+    learning_rate_scale: Float[Array, ""]
+    extensions: dict[str, Any] = struct.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +67,7 @@ class PPO(Algorithm):
         an iteration, over all devices.
       num_segments: pieces that a rollout is cut into, in time; the pieces are dealt to minibatches
         as environments are, so that a few environments can make many minibatches.
+      extensions: what else takes part in learning, in this order.
     """
 
     optimizer: optax.GradientTransformation
@@ -147,11 +81,19 @@ class PPO(Algorithm):
     reward_scaling: float = 1.0
     has_normalized_advantages: bool = True
     num_segments: int = 1
+    extensions: tuple[Extension, ...] = ()
 
     def __post_init__(self) -> None:
-        check_optimizer_takes_shards(self.optimizer, self.synchronisation.shards)
-        num_updates = self.num_batches * self.num_passes
-        is_first_the_last = self.synchronisation.first_step(num_updates) == num_updates - 1
+        _ = self.updates  # checks the optimizer
+        names = Counter(extension.name for extension in self.extensions)
+        if repeated := [name for name, count in names.items() if count > 1]:
+            raise ConfigError(
+                f"Two extensions are called {repeated[0]}. Give one of them another name: override"
+                " the property `name`."
+            )
+        is_first_the_last = self.synchronisation.first_step(self.num_updates) == (
+            self.num_updates - 1
+        )
         if self.learning_rate.is_adaptive and is_first_the_last:
             raise ConfigError(
                 f"learning_rate_schedule={self.learning_rate.kind} follows how far the steps of an"
@@ -159,97 +101,130 @@ class PPO(Algorithm):
                 " Write num_passes=4, or a smaller batch_size, or learning_rate_schedule=constant."
             )
 
-    def specs(self, learner: Learner) -> Learner:
-        """See `Algorithm.specs`: large parameters are split, and their optimizer state."""
-        everywhere = super().specs(learner)
-        shards = self.synchronisation.shards
-        if shards.axis_name is None:
-            return everywhere
-        return dataclasses.replace(
-            everywhere,
-            model=shards.specs,
-            optimizer_state=optimizer_state_specs(
-                learner.optimizer_state, learner.model, shards.specs
-            ),
+    @functools.cached_property
+    def updates(self) -> Updates:
+        """The optimizer steps of the actor-critic."""
+        return Updates(self.optimizer, self.synchronisation)
+
+    @property
+    def num_updates(self) -> int:
+        """Updates in an iteration."""
+        return self.num_batches * self.num_passes
+
+    def iteration(self, num_steps: int) -> Iteration:
+        """See `Algorithm.iteration`."""
+        return Iteration(num_steps, self.num_updates)
+
+    def init(self, model: Model, key: Key[Array, ""]) -> PPOLearner:
+        """See `Algorithm.init`."""
+        network = self.updates.init(model)
+        return PPOLearner(
+            model=network.parameters,
+            optimizer_state=network.optimizer_state,
+            learning_rate_scale=jnp.float32(1),
+            extensions={
+                extension.name: extension.init(jax.random.fold_in(key, index))
+                for index, extension in enumerate(self.extensions)
+            },
         )
 
-    def traffic(self, learner: Learner) -> Traffic:
-        """See `Algorithm.traffic`."""
-        synchronisation = self.synchronisation
-        sizes, split_sizes = parameter_sizes(learner.model, self.specs(learner).model)
-        return Traffic(
-            sizes,
-            self.num_batches * self.num_passes,
-            period=synchronisation.period,
-            mode=synchronisation.mode,
-            compression=synchronisation.compression.kind,
-            num_optimizer_numbers=num_floats(learner.optimizer_state),
-            fsdp_devices=synchronisation.shards.size,
-            split_sizes=split_sizes,
+    def initial_memory(self, environment: Environment, num_envs: int) -> Any:
+        """See `Algorithm.initial_memory`; the extensions' memories, by name."""
+        memories = {
+            extension.name: extension.initial_memory(num_envs) for extension in self.extensions
+        }
+        return memories if jax.tree.leaves(memories) else ()
+
+    def policy(
+        self,
+        learner: PPOLearner,
+        normalizer: RunningMoments | None,
+        is_deterministic: Bool[Array | np.ndarray, ""],
+    ) -> ActorCriticPolicy:
+        """See `Algorithm.policy`."""
+        return ActorCriticPolicy(learner.model, normalizer, is_deterministic)
+
+    def acting_part(self, learner: PPOLearner) -> Model:
+        """See `Algorithm.acting_part`; the model."""
+        return learner.model
+
+    def with_acting_part(self, learner: PPOLearner, part: Model) -> PPOLearner:
+        """See `Algorithm.with_acting_part`."""
+        return dataclasses.replace(learner, model=part)
+
+    def specs(self, learner: PPOLearner) -> PPOLearner:
+        """See `Algorithm.specs`: large parameters are split, and their optimizer state."""
+        specs = self.updates.specs(_network_of(learner))
+        everywhere = super().specs(learner)
+        return dataclasses.replace(
+            everywhere, model=specs.parameters, optimizer_state=specs.optimizer_state
         )
+
+    def traffic(self, learner: PPOLearner) -> Traffic:
+        """See `Algorithm.traffic`; without that of extensions."""
+        return self.updates.traffic(_network_of(learner), self.num_updates)
 
     def num_samples(self, num_steps: int) -> int:
         """See `Algorithm.num_samples`."""
         return self.num_passes * num_steps
 
-    def init(self, model: Model) -> Learner:
-        """See `Algorithm.init`."""
-        return Learner(
-            model=model,
-            optimizer_state=self.optimizer.init(model),
-            learning_rate_scale=jnp.float32(1),
-        )
-
     def update(
         self,
-        learner: Learner,
+        learner: PPOLearner,
+        memory: Any,
         trajectory: Trajectory,
         normalizer: RunningMoments | None,
         iteration: Int[Array, ""],
         key: Key[Array, ""],
-    ) -> tuple[Learner, Metrics]:
+    ) -> tuple[PPOLearner, Any, Metrics]:
         """See `Algorithm.update`."""
         deal_key, entropy_key = jax.random.split(key)
-        batch, batch_metrics = self.prepare(trajectory, normalizer)
+        rewarded = self._rewarded(learner, memory, trajectory, normalizer)
+        batch, batch_metrics = self.prepare(rewarded, normalizer)
         batch = batch.in_segments(self.num_segments)
         members = minibatch_members(deal_key, batch.env_id, self.num_batches, self.num_passes)
-        num_updates = members.shape[0]
-        scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
-        learner = dataclasses.replace(learner, learning_rate_scale=scale)
-
-        synchronisation = self.synchronisation
-        turns = Turn(
-            index=jnp.arange(num_updates),
-            is_synchronising=synchronisation.schedule(num_updates),
-            is_last=jnp.arange(num_updates) == num_updates - 1,
-            has_moved=jnp.arange(num_updates) > synchronisation.first_step(num_updates),
-            iteration=jnp.full(num_updates, iteration),
-        )
-
+        steps = self.updates.steps(members.shape[0])
         select = batch.selector()
 
-        def one_update(progress: Progress, inputs: tuple[Turn, Array]) -> tuple[Progress, Metrics]:
-            turn, members = inputs
-            update_key = jax.random.fold_in(entropy_key, turn.index)
-            gradients, metrics = self._gradients(progress.learner, select(members), update_key)
-            if progress.pending is None:
-                return self._step(progress, gradients, metrics, turn)
-            progress = dataclasses.replace(progress, pending=progress.pending.add(gradients))
-            return lax.cond(
-                turn.is_synchronising, self._release, self._hold, progress, metrics, turn
-            )
+        def one_update(
+            carry: tuple[Progress, Array], inputs: tuple[UpdateStep, Array]
+        ) -> tuple[tuple[Progress, Array], Metrics]:
+            (progress, scale), (step, members) = carry, inputs
+            minibatch = self._extended(select(members))
+            update_key = jax.random.fold_in(entropy_key, step.index)
 
-        pending = None
-        if synchronisation.is_accumulating:
-            pending = Pending(learner.model, jnp.float32(0)).emptied()
-        progress = Progress(learner, pending, synchronisation.no_errors(learner.model))
-        progress, metrics = lax.scan(one_update, progress, (turns, members))
-        learner = progress.learner
-        once = {"policy/learning_rate_scale": learner.learning_rate_scale}
-        if synchronisation.may_drift:
+            def loss(model: Model) -> tuple[Float[Array, ""], Metrics]:
+                return self._whole_loss(learner, model, minibatch, update_key)
+
+            outcome = self.updates.take(progress, loss, step, scale, agree_on=(KL,))
+            adapted = self.learning_rate.after_update(scale, outcome.agreed[KL], iteration)
+            # Devices agree on the divergence only when they synchronise, and before the first
+            # step of an iteration there is none to learn from.
+            scale = jnp.where(step.is_synchronising & step.has_moved, adapted, scale)
+            metrics = outcome.metrics | {"policy/gradient_norm": outcome.gradient_norm}
+            if outcome.drift is not None:
+                metrics |= {"device/replica_drift": outcome.drift}
+            return (outcome.progress, scale), metrics
+
+        scale = self.learning_rate.at(iteration, learner.learning_rate_scale)
+        network = self.updates.begin(_network_of(learner))
+        (progress, scale), metrics = jax.lax.scan(one_update, (network, scale), (steps, members))
+        learner = dataclasses.replace(
+            learner,
+            model=progress.network.parameters,
+            optimizer_state=progress.network.optimizer_state,
+            learning_rate_scale=scale,
+        )
+        once = {"policy/learning_rate_scale": scale}
+        if self.synchronisation.may_drift:
             once["device/replica_drift"] = jnp.max(metrics.pop("device/replica_drift"))
         metrics = jax.tree.map(jnp.mean, metrics)
-        return learner, once | mean_over_devices(metrics | batch_metrics, synchronisation.axis_name)
+        learner, memory, extension_metrics = self._update_extensions(
+            learner, memory, trajectory, normalizer, iteration, key
+        )
+        metrics |= batch_metrics | extension_metrics
+        metrics = mean_over_devices(metrics, self.synchronisation.axis_name)
+        return learner, memory, once | metrics
 
     def prepare(
         self, trajectory: Trajectory, normalizer: RunningMoments | None
@@ -259,17 +234,19 @@ class PPO(Algorithm):
         All statistics are over the valid steps of all devices, gathered once for an iteration, so
         that the updates themselves need no communication but their gradients'.
         """
+        kept = trajectory.kept
+        value = kept["value"]
         advantage = generalized_advantages(
             self.reward_scaling * trajectory.reward,
-            trajectory.value,
-            trajectory.final_value,
+            value,
+            trajectory.final["value"],
             trajectory.is_terminated,
             trajectory.is_truncated,
             trajectory.is_valid,
             self.gamma,
             self.lam,
         )
-        value_target = advantage + trajectory.value
+        value_target = advantage + value
         is_valid = trajectory.is_valid.astype(jnp.float32)
 
         def means(*samples: Array) -> tuple[Array, ...]:
@@ -277,7 +254,7 @@ class PPO(Algorithm):
             local = tuple(jnp.mean(jnp.where(trajectory.is_valid, x, 0)) for x in samples)
             return mean_over_devices(local, self.synchronisation.axis_name)
 
-        share_valid, *sums = means(is_valid, trajectory.value, value_target, advantage)
+        share_valid, *sums = means(is_valid, value, value_target, advantage)
         share_valid = jnp.maximum(share_valid, 1e-8)
         mean_value, mean_target, mean_advantage = (x / share_valid for x in sums)
         target_variance, error_variance = (
@@ -294,10 +271,10 @@ class PPO(Algorithm):
             advantage = (advantage - mean_advantage) / (jnp.sqrt(error_variance) + 1e-8)
         batch = Batch(
             observations=normalize(normalizer, trajectory.observations),
-            latent=trajectory.latent,
+            latent=kept["latent"],
             samples=PPOSamples(
-                log_prob=trajectory.log_prob,
-                value=trajectory.value,
+                log_prob=kept["log_prob"],
+                value=value,
                 advantage=advantage,
                 value_target=value_target,
                 weight=is_valid / share_valid,
@@ -323,77 +300,80 @@ class PPO(Algorithm):
         log_prob = distribution.log_prob(minibatch.latent)
         return ppo_loss(log_prob, value, entropy, minibatch.samples, self.coefficients)
 
-    def _gradients(
-        self, learner: Learner, minibatch: Batch, key: Key[Array, ""]
-    ) -> tuple[Any, Metrics]:
-        """Differentiates the local loss; the only average is that of devices that act as one."""
-        shards = self.synchronisation.shards
+    def _whole_loss(
+        self, learner: PPOLearner, model: Model, minibatch: Batch, key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], Metrics]:
+        """Returns the loss with what extensions add to it."""
+        loss, metrics = self.loss(model, minibatch, key)
+        for index, extension in enumerate(self.extensions):
+            state = learner.extensions[extension.name]
+            own_key = _own_key(key, index)
+            added, own_metrics = extension.loss(state, model, minibatch, own_key)
+            loss += added
+            metrics |= _named(extension, own_metrics)
+        return loss, metrics
 
-        def loss(model: Model) -> tuple[Float[Array, ""], Metrics]:
-            return self.loss(shards.gather(model), minibatch, key)
+    def _extended(self, minibatch: Batch) -> Batch:
+        for extension in self.extensions:
+            minibatch = extension.extend(minibatch)
+        return minibatch
 
-        gradients, metrics = jax.grad(loss, has_aux=True)(learner.model)
-        return shards.average(gradients), metrics
+    def _rewarded(
+        self,
+        learner: PPOLearner,
+        memory: Any,
+        trajectory: Trajectory,
+        normalizer: RunningMoments | None,
+    ) -> Trajectory:
+        """Returns the trajectory with the rewards of extensions."""
+        reward = trajectory.reward
+        for extension in self.extensions:
+            state, own_memory = learner.extensions[extension.name], _memory_of(extension, memory)
+            added = extension.reward(state, own_memory, trajectory, normalizer)
+            reward += jnp.where(trajectory.is_valid, added, 0.0)
+        return dataclasses.replace(trajectory, reward=reward)
 
-    def _step(
-        self, progress: Progress, gradients: Any, metrics: Metrics, turn: Turn
-    ) -> tuple[Progress, Metrics]:
-        """Takes one optimizer step, with the average of the gradients if it synchronises."""
-
-        def agree(operand: tuple[Any, Array, Any]) -> tuple[Any, Array, Any]:
-            return self.synchronisation.agree(*operand, turn.is_last)
-
-        gradients, kl, errors = self._where_synchronising(
-            turn, agree, (gradients, metrics["policy/kl"], progress.errors)
-        )
-        learner = progress.learner
-        scale = learner.learning_rate_scale
-        shards = self.synchronisation.shards
-        steps, optimizer_state = optimizer_update(
-            self.optimizer, shards, gradients, learner.optimizer_state, learner.model
-        )
-        model = optax.apply_updates(learner.model, jax.tree.map(lambda step: scale * step, steps))
-        adapted = self.learning_rate.after_update(scale, kl, turn.iteration)
-        learner = Learner(
-            model=model,
-            optimizer_state=optimizer_state,
-            # Devices agree on the divergence only when they synchronise, and before the first
-            # step of an iteration there is none to learn from.
-            learning_rate_scale=jnp.where(turn.is_synchronising & turn.has_moved, adapted, scale),
-        )
-        metrics |= self._norm(gradients)
-        if self.synchronisation.may_drift:
-            learner, drift = self._where_synchronising(
-                turn, self._agree_on_parameters, (learner, jnp.float32(0))
+    def _update_extensions(
+        self,
+        learner: PPOLearner,
+        memory: Any,
+        trajectory: Trajectory,
+        normalizer: RunningMoments | None,
+        iteration: Int[Array, ""],
+        key: Key[Array, ""],
+    ) -> tuple[PPOLearner, Any, Metrics]:
+        """Lets extensions learn; each has a key of its own."""
+        states: dict[str, Any] = {}
+        memories: dict[str, Any] = {}
+        metrics: Metrics = {}
+        for index, extension in enumerate(self.extensions):
+            name = extension.name
+            states[name], memories[name], own_metrics = extension.update(
+                learner.extensions[name],
+                _memory_of(extension, memory),
+                trajectory,
+                normalizer,
+                iteration,
+                _own_key(key, index),
             )
-            metrics |= {"device/replica_drift": drift}
-        return dataclasses.replace(progress, learner=learner, errors=errors), metrics
+            metrics |= _named(extension, own_metrics)
+        memory = memories if memory else memory
+        return dataclasses.replace(learner, extensions=states), memory, metrics
 
-    def _release(
-        self, progress: Progress, metrics: Metrics, turn: Turn
-    ) -> tuple[Progress, Metrics]:
-        """Takes one step with the mean of all gradients that have waited."""
-        pending = progress.pending
-        assert pending is not None
-        progress = dataclasses.replace(progress, pending=pending.emptied())
-        return self._step(progress, pending.mean(), metrics, turn)
 
-    def _hold(self, progress: Progress, metrics: Metrics, turn: Turn) -> tuple[Progress, Metrics]:
-        """Lets the gradients wait."""
-        assert progress.pending is not None
-        return progress, metrics | self._norm(progress.pending.mean())
+def _network_of(learner: PPOLearner) -> Network:
+    return Network(learner.model, learner.optimizer_state)
 
-    def _norm(self, gradients: Any) -> Metrics:
-        return {"policy/gradient_norm": self.synchronisation.shards.norm(gradients)}
 
-    def _where_synchronising(self, turn: Turn, agree: Any, operand: Any) -> Any:
-        """Calls `agree` on synchronising updates only; the others communicate nothing."""
-        if not self.synchronisation.may_drift:
-            # Every update that takes a step synchronises.
-            return agree(operand)
-        return lax.cond(turn.is_synchronising, agree, lambda operand: operand, operand)
+def _memory_of(extension: Extension, memory: Any) -> Any:
+    """Returns an extension's memory; none is kept where no extension has any."""
+    return memory[extension.name] if memory else ()
 
-    def _agree_on_parameters(self, operand: tuple[Learner, Array]) -> tuple[Learner, Array]:
-        learner, _ = operand
-        averaged = average_replicas(learner, self.synchronisation.replica_axis_name)
-        return averaged, self.synchronisation.drift(learner.model, averaged.model)
+
+def _own_key(key: Key[Array, ""], index: int) -> Key[Array, ""]:
+    """Returns the key of an extension; steps and updates, counted from 0, never reach it."""
+    return jax.random.fold_in(key, 0xFFFFFFFF - index)
+
+
+def _named(extension: Extension, metrics: Metrics) -> Metrics:
+    return {f"extension/{extension.name}/{name}": value for name, value in metrics.items()}

@@ -32,13 +32,13 @@ def rollout(
       environment: the environment, one copy; it is vmapped here.
       policy: what acts.
       env_state: `[num_envs, ...]` where the environments are.
-      model_carry: `[num_envs, ...]` the model's memory of each.
+      model_carry: `[num_envs, ...]` the policy's memory of each.
       key: the key of this rollout, the same on every device.
       num_steps: steps for each environment.
 
     Returns:
       The trajectory `[num_steps, num_envs, ...]`, its statistics, and where the environments and
-      the model's memory are afterwards.
+      the policy's memory are afterwards.
     """
     env_keys = environment_keys(key, env_state.env_id)
 
@@ -51,13 +51,11 @@ def rollout(
     (last_state, last_carry), (kept, counts) = lax.scan(
         step, (env_state, model_carry), jnp.arange(num_steps)
     )
-    # The critic does not decide anything: it judges all steps at once, in a few large products.
-    value = policy.values(kept["observations"], model_carry, kept["is_valid"])
-    final = jax.vmap(policy.evaluate)(last_state.observations, last_carry)
+    reviewed = policy.review(kept["observations"], model_carry, kept["is_valid"])
+    final = jax.vmap(policy.conclude)(last_state.observations, last_carry)
     trajectory = Trajectory(
-        **kept,
-        value=value,
-        final_value=final.value,
+        **kept | {"kept": kept["kept"] | reviewed},
+        final=final,
         initial_carry=model_carry,
         env_id=env_state.env_id,
     )
@@ -76,7 +74,7 @@ def _step(
     """Acts once in every environment.
 
     Returns:
-      Where the environments and the model's memory are; what a trajectory keeps of the step, and
+      Where the environments and the policy's memory are; what a trajectory keeps of the step, and
       what it adds to statistics.
     """
     decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
@@ -86,11 +84,10 @@ def _step(
     is_truncated = timestep.is_truncated & ~timestep.is_terminated
     timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
     next_state, counts = _advance(env_state, environment_state, timestep)
-    next_carry = _where(env_state.is_over, policy.model.initial_carry(), decision.carry)
+    next_carry = _where(env_state.is_over, policy.initial_carry(), decision.carry)
     kept = {
         "observations": env_state.observations,
-        "latent": decision.latent,
-        "log_prob": decision.log_prob,
+        "kept": decision.kept,
         "reward": timestep.reward,
         "is_terminated": timestep.is_terminated,
         "is_truncated": timestep.is_truncated,

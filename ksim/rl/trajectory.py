@@ -47,27 +47,23 @@ class Trajectory:
 
     Attributes:
       observations: what the policy saw, by name.
-      latent: what the policy drew; `Distribution.action` turns it into the action.
-      log_prob: its log-density.
-      value: the critic's estimate.
+      kept: what the policy keeps of each step, by name; see `Policy`.
       reward: of the step.
       is_terminated: whether the episode failed with this step.
       is_truncated: whether it timed out with this step.
       is_valid: whether this was a step, and not the start of an episode.
-      final_value: `[num_envs]` the critic's estimate after the last step.
-      initial_carry: `[num_envs, ...]` the model's memory before the first step.
+      final: `[num_envs, ...]` what the policy keeps after the last step, by name.
+      initial_carry: `[num_envs, ...]` the policy's memory before the first step.
       env_id: `[num_envs]` int32 global ids.
     """
 
     observations: dict[str, Array]
-    latent: Array
-    log_prob: Float[Array, "T num_envs"]
-    value: Float[Array, "T num_envs"]
+    kept: dict[str, Array]
     reward: Float[Array, "T num_envs"]
     is_terminated: Bool[Array, "T num_envs"]
     is_truncated: Bool[Array, "T num_envs"]
     is_valid: Bool[Array, "T num_envs"]
-    final_value: Float[Array, "num_envs"]
+    final: dict[str, Array]
     initial_carry: Any
     env_id: Int[Array, "num_envs"]
 
@@ -86,7 +82,7 @@ class Trajectory:
             shape = (*leaf.shape[:axis], num_parts, -1, *leaf.shape[axis + 1 :])
             return np.moveaxis(leaf.reshape(shape), axis, 0)
 
-        of_environments = ("final_value", "initial_carry", "env_id")
+        of_environments = ("final", "initial_carry", "env_id")
         return Trajectory(
             **{
                 name: jax.tree.map(partial(split, axis=int(name not in of_environments)), value)

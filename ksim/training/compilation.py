@@ -9,7 +9,9 @@ import jax
 import numpy as np
 
 from ksim.reporting.status import RunStatus
+from ksim.rl import Algorithm
 from ksim.training.program import CompiledProgram, Program
+from ksim.training.train_state import TrainState
 from ksim.xla.compiler_options import UPDATE, heard_options
 from ksim.xla.threefry import unroll_threefry
 
@@ -22,22 +24,28 @@ class GatheringRollout:
     lasts: the rollout itself communicates nothing.
 
     Attributes:
+      algorithm: says which part of a learner acts.
       gather: makes whole parameters of shards.
       rollout: acts with whole parameters.
     """
 
+    algorithm: Algorithm
     gather: Any
     rollout: Any
 
     def __call__(self, train_state: Any, env_state: Any, request: Any) -> Any:
         """Calls both."""
-        return self.rollout(with_model(train_state, self.gather), env_state, request)
+        whole = with_acting_part(self.algorithm, train_state, self.gather)
+        return self.rollout(whole, env_state, request)
 
 
-def with_model(train_state: Any, function: Callable[[Any], Any]) -> Any:
-    """Returns a train state with `function` applied to its model."""
+def with_acting_part(
+    algorithm: Algorithm, train_state: TrainState, function: Callable[[Any], Any]
+) -> TrainState:
+    """Returns a train state with `function` applied to the part of its learner that acts."""
     learner = train_state.learner
-    learner = dataclasses.replace(learner, model=function(learner.model))
+    part = function(algorithm.acting_part(learner))
+    learner = algorithm.with_acting_part(learner, part)
     return dataclasses.replace(train_state, learner=learner)
 
 
@@ -50,7 +58,9 @@ def compile_rollout(
       The compiled function, which accepts these shapes only.
     """
     with status.phase("tracing the rollout"):
-        rollout = _trace_rollout(program.partitioned(), train_state, env_state, request)
+        rollout = _trace_rollout(
+            program.algorithm, program.partitioned(), train_state, env_state, request
+        )
     with status.phase("compiling the rollout"):
         return rollout.compile()
 
@@ -81,7 +91,7 @@ def compile_program(
     functions = program.partitioned()
     with status.phase("tracing the rollout"):
         acting_state = train_state if acting_state is None else acting_state
-        rollout = _trace_rollout(functions, acting_state, env_state, request)
+        rollout = _trace_rollout(program.algorithm, functions, acting_state, env_state, request)
     _, *acted = rollout.rollout.out_info
     if program.host is not None:
         acted = program.to_learner(*jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), acted))
@@ -99,6 +109,7 @@ def compile_program(
 class _TracedRollout:
     """A rollout before it is compiled; `gather` is `None` if parameters are whole everywhere."""
 
+    algorithm: Algorithm
     gather: Any
     rollout: Any
     options: Mapping[str, Any]
@@ -107,17 +118,17 @@ class _TracedRollout:
         rollout = self.rollout.compile(compiler_options=heard_options(self.options))
         if self.gather is None:
             return rollout
-        return GatheringRollout(self.gather.compile(), rollout)
+        return GatheringRollout(self.algorithm, self.gather.compile(), rollout)
 
 
 def _trace_rollout(
-    program: CompiledProgram, train_state: Any, env_state: Any, request: Any
+    algorithm: Algorithm, program: CompiledProgram, train_state: Any, env_state: Any, request: Any
 ) -> _TracedRollout:
     gather = None
     if program.gather is not None:
-        gather = program.gather.lower(train_state.learner.model)
+        gather = program.gather.lower(algorithm.acting_part(train_state.learner))
         whole = gather.out_info
-        train_state = with_model(train_state, lambda _: whole)
+        train_state = with_acting_part(algorithm, train_state, lambda _: whole)
     unroll_threefry()
     rollout = program.rollout.lower(train_state, env_state, request)
-    return _TracedRollout(gather, rollout, program.rollout_options)
+    return _TracedRollout(algorithm, gather, rollout, program.rollout_options)

@@ -41,6 +41,8 @@ Rollout = Callable[
 INITIALIZE, TRAIN, EVALUATE = range(3)
 # Within an iteration.
 ACT, LEARN = range(2)
+# At the start of a run, beside the keys of the model (0) and of the curriculum (1).
+LEARNER = 2
 
 
 @struct.dataclass
@@ -167,10 +169,13 @@ class Program:
 
     def _initial_train_state(self, seed: Array) -> TrainState:
         key = jax.random.key(seed)
-        model_key, curriculum_key = jax.random.split(jax.random.fold_in(key, INITIALIZE))
+        first_key = jax.random.fold_in(key, INITIALIZE)
+        model_key, curriculum_key = jax.random.split(first_key)
         shapes = self.environment.observation_shapes()
         return TrainState(
-            learner=self.algorithm.init(self.initial_model(model_key)),
+            learner=self.algorithm.init(
+                self.initial_model(model_key), jax.random.fold_in(first_key, LEARNER)
+            ),
             normalizer=RunningMoments.create(shapes) if self.has_normalizer else None,
             curriculum_carry=self.curriculum.init(curriculum_key),
             level=jnp.float32(self.curriculum.initial_level),
@@ -223,10 +228,10 @@ class Program:
     def partitioned(self) -> CompiledProgram:
         """Returns the per-device program for all devices, not yet compiled."""
         specs = self.state_specs
-        model_specs = specs.learner.model
-        whole_model = jax.tree.map(lambda _: PartitionSpec(), model_specs)
+        part = self.algorithm.acting_part(specs.learner)
+        whole = jax.tree.map(lambda _: PartitionSpec(), part)
         acting = dataclasses.replace(
-            specs, learner=dataclasses.replace(specs.learner, model=whole_model)
+            specs, learner=self.algorithm.with_acting_part(specs.learner, whole)
         )
         rollout = self.actor.partition(
             self.rollout_on_device,
@@ -242,9 +247,9 @@ class Program:
             donate=(0,),
         )
         gather = None
-        if has_shards(model_specs) and self.host is None:
+        if has_shards(part) and self.host is None:
             gather = self.partitioner.partition(
-                lambda model: gather_shards(model, model_specs), (model_specs,), whole_model
+                lambda shards: gather_shards(shards, part), (part,), whole
             )
         is_on_cpu = self.actor.devices[0].platform == "cpu"
         options = self.environment.compiler_options if is_on_cpu else {}
@@ -256,7 +261,9 @@ class Program:
         """Acts for one rollout on one device; communicates nothing."""
         stream_key = jax.random.fold_in(train_state.key, request.stream)
         key = jax.random.fold_in(jax.random.fold_in(stream_key, request.index), ACT)
-        policy = Policy(train_state.learner.model, train_state.normalizer, request.is_deterministic)
+        policy = self.algorithm.policy(
+            train_state.learner, train_state.normalizer, request.is_deterministic
+        )
         level = jnp.full_like(env_state.level, train_state.level)
         env_state = dataclasses.replace(env_state, level=level)
         trajectory, statistics, env_state, model_carry = self.rollout(
@@ -271,8 +278,8 @@ class Program:
         axis_name = self.partitioner.axis_name
         stream_key = jax.random.fold_in(train_state.key, TRAIN)
         key = jax.random.fold_in(jax.random.fold_in(stream_key, train_state.iteration), LEARN)
-        learner, metrics = self.algorithm.update(
-            train_state.learner, trajectory, train_state.normalizer, train_state.iteration, key
+        learner, _, metrics = self.algorithm.update(
+            train_state.learner, (), trajectory, train_state.normalizer, train_state.iteration, key
         )
         normalizer = train_state.normalizer
         if normalizer is not None:
@@ -301,12 +308,12 @@ class Program:
         self, train_state: TrainState, is_identical: Bool[Array, ""]
     ) -> Float[Array, ""]:
         """Returns how far apart the parameters of the devices are; sends them only if they are."""
-        specs = self.state_specs.learner.model
+        specs = self.algorithm.acting_part(self.state_specs.learner)
         return lax.cond(
             is_identical,
             lambda _: jnp.float32(0),
-            lambda model: replica_drift(model, self.partitioner.axis_name, specs),
-            train_state.learner.model,
+            lambda part: replica_drift(part, self.partitioner.axis_name, specs),
+            self.algorithm.acting_part(train_state.learner),
         )
 
     def _progress(

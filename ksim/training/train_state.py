@@ -6,7 +6,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
 from ksim.nn import RunningMoments
-from ksim.rl import Learner
+from ksim.rl.algorithm import Learner
 
 
 @struct.dataclass
@@ -14,7 +14,7 @@ class TrainState:
     """The part of a run that is the same on every device.
 
     Attributes:
-      learner: parameters, optimizer state and learning rate.
+      learner: what the algorithm learns: networks, optimizer states, numbers.
       normalizer: moments of the observations; `None` if they are not normalized.
       curriculum_carry: the curriculum's memory.
       level: `[]` curriculum level, in [0, 1].

@@ -169,8 +169,9 @@ def test_run_mode_render_films_a_checkpoint(run_path, headless, capsys):
 
 def test_the_poses_are_those_of_an_episode(run_path):
     task = render(run_path)
-    train_state, _ = load_train_state(task.build(), task.config)
-    policy, level = deterministic_policy(train_state), jnp.asarray(train_state.level)
+    program = task.build()
+    train_state, _ = load_train_state(program, task.config)
+    policy, level = deterministic_policy(program, train_state), jnp.asarray(train_state.level)
     qpos = record(task.environment, policy, level, 3, 10)
     assert qpos.shape == (10, task.environment.model.mj_model.nq)
     assert np.all(np.ptp(qpos, axis=0) > 0)

@@ -6,11 +6,11 @@ import pytest
 from ksim.config import ConfigError
 from ksim.envs import CartPole
 from ksim.render import viewer
-from ksim.rl import Policy
+from ksim.rl import ActorCriticPolicy
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 # What these tests do not read.
-POLICY = Policy(None, None, np.array(True))
+POLICY = ActorCriticPolicy(None, None, np.array(True))
 LEVEL = np.array(1.0, np.float32)
 
 

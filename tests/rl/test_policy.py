@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ksim.nn import RunningMoments
-from ksim.rl import Policy, normalize
+from ksim.rl import ActorCriticPolicy, normalize
 
 CARRY = {"calls": jnp.float32(3)}
 MOMENTS = RunningMoments(
@@ -17,7 +17,9 @@ MOMENTS = RunningMoments(
 @pytest.fixture
 def make_policy(make_model):
     def make(normalizer=None, is_deterministic=False):
-        return Policy(make_model(value=(2.0, 0.5)), normalizer, jnp.bool_(is_deterministic))
+        return ActorCriticPolicy(
+            make_model(value=(2.0, 0.5)), normalizer, jnp.bool_(is_deterministic)
+        )
 
     return make
 
@@ -27,26 +29,27 @@ def observe(x):
 
 
 def test_mode_where_deterministic(make_policy):
-    decision = make_policy(is_deterministic=True).act(observe(4), CARRY, jax.random.key(0))
+    policy = make_policy(is_deterministic=True)
+    decision = policy.act(observe(4), CARRY, jax.random.key(0))
     # mean = 0.5 * 4 + 0.1 * 3 = 2.3; value = 2 * 4 + 0.5 * 3 = 9.5.
-    assert float(decision.latent[0]) == pytest.approx(2.3)
+    assert float(decision.kept["latent"][0]) == pytest.approx(2.3)
     assert float(decision.action[0]) == pytest.approx(2.3)
-    assert float(decision.value) == pytest.approx(9.5)
+    assert float(policy.conclude(observe(4), CARRY)["value"]) == pytest.approx(9.5)
     assert float(decision.carry["calls"]) == 4
     # At the mean of a normal distribution of deviation exp(-1): 1 - log(2 pi) / 2.
-    assert float(decision.log_prob) == pytest.approx(1 - 0.5 * np.log(2 * np.pi))
+    assert float(decision.kept["log_prob"]) == pytest.approx(1 - 0.5 * np.log(2 * np.pi))
 
 
 def test_draw_of_the_key_where_not(make_policy):
     policy, key = make_policy(), jax.random.key(5)
     decision = policy.act(observe(4), CARRY, key)
     expected = policy.evaluate(observe(4), CARRY).distribution.sample(key)
-    np.testing.assert_array_equal(decision.latent, expected)
+    np.testing.assert_array_equal(decision.kept["latent"], expected)
     other = policy.act(observe(4), CARRY, jax.random.key(6))
-    assert float(other.latent[0]) != float(decision.latent[0])
-    deviation = (float(decision.latent[0]) - 2.3) / np.exp(-1)
+    assert float(other.kept["latent"][0]) != float(decision.kept["latent"][0])
+    deviation = (float(decision.kept["latent"][0]) - 2.3) / np.exp(-1)
     log_prob = -0.5 * deviation**2 + 1 - 0.5 * np.log(2 * np.pi)
-    assert float(decision.log_prob) == pytest.approx(log_prob, rel=1e-5)
+    assert float(decision.kept["log_prob"]) == pytest.approx(log_prob, rel=1e-5)
 
 
 def test_model_sees_normalized_observations(make_policy):

@@ -15,8 +15,8 @@ from ksim.nn import RunningMoments
 from ksim.parallel import Placement, Pmap, Synchronisation
 from ksim.rl import (
     PPO,
+    ActorCriticPolicy,
     LearningRateSchedule,
-    Policy,
     PPOCoefficients,
     Trajectory,
     initial_env_state,
@@ -38,7 +38,7 @@ PLAIN = PPO(
     num_batches=1,
     num_passes=1,
 )
-IN_TIME = {"observations", "latent", "log_prob", "value", "reward"} | {
+IN_TIME = {"observations", "kept", "reward"} | {
     "is_terminated",
     "is_truncated",
     "is_valid",
@@ -56,7 +56,7 @@ def experience(model, make_environment):
     environment = make_environment(has_noise=True)
     start = initial_env_state(environment, model.initial_carry(), NUM_ENVS)
     act = jax.jit(rollout, static_argnums=(0, 5))
-    policy = Policy(model, MOMENTS, jnp.bool_(False))
+    policy = ActorCriticPolicy(model, MOMENTS, jnp.bool_(False))
     # The second rollout begins in the midst of episodes.
     _, _, state, carry = act(environment, policy, start, start.model_carry, jax.random.key(1), 12)
     trajectory, *_ = act(environment, policy, state, carry, jax.random.key(2), NUM_STEPS)
@@ -88,7 +88,10 @@ def compiled(function, num_devices):
 @functools.cache
 def update_of(ppo):
     def update(learner, trajectory, iteration):
-        return ppo.update(learner, trajectory, MOMENTS, iteration, jax.random.key(3))
+        learner, _, metrics = ppo.update(
+            learner, (), trajectory, MOMENTS, iteration, jax.random.key(3)
+        )
+        return learner, metrics
 
     return update
 
@@ -96,7 +99,7 @@ def update_of(ppo):
 def update(ppo, model, trajectory, num_devices=1, iteration=0):
     """Returns the learner and the metrics, each leaf `[num_devices, ...]`."""
     partitioner, run = compiled(update_of(ppo), num_devices)
-    learner = partitioner.replicate_state(ppo.init(model))
+    learner = partitioner.replicate_state(ppo.init(model, jax.random.key(0)))
     by_environment = partitioner.shard_environments(swap_axes(vars(trajectory)))
     result = run(learner, by_environment, partitioner.replicate_state(np.int32(iteration)))
     return jax.tree.map(np.asarray, result)
@@ -125,14 +128,14 @@ class Reference:
     def __init__(self, trajectory):
         self.valid = np.asarray(trajectory.is_valid)
         self.x = (np.asarray(trajectory.observations["x"]) - 1) / np.sqrt(4 + 1e-4)
-        self.action = np.asarray(trajectory.latent)[..., 0]
+        self.action = np.asarray(trajectory.kept["latent"])[..., 0]
         self.calls = np.zeros(self.x.shape, np.float32)
         calls = np.asarray(trajectory.initial_carry["calls"])
         for t in range(NUM_STEPS):
             self.calls[t] = calls
             calls = np.where(self.valid[t], calls + 1, 0)
-        value = np.asarray(trajectory.value)
-        next_value = np.concatenate([value[1:], np.asarray(trajectory.final_value)[None]])
+        value = np.asarray(trajectory.kept["value"])
+        next_value = np.concatenate([value[1:], np.asarray(trajectory.final["value"])[None]])
         advantage, carried = np.zeros_like(value), np.zeros(NUM_ENVS)
         failed, timed_out = map(np.asarray, (trajectory.is_terminated, trajectory.is_truncated))
         for t in reversed(range(NUM_STEPS)):
@@ -228,8 +231,11 @@ def test_rows_that_are_no_steps_do_not_count(model, experience):
     invalid = ~experience.is_valid
     garbage = experience.replace(
         reward=jnp.where(invalid, jnp.nan, experience.reward),
-        log_prob=jnp.where(invalid, jnp.nan, experience.log_prob),
-        latent=jnp.where(invalid[..., None], jnp.nan, experience.latent),
+        kept=experience.kept
+        | {
+            "log_prob": jnp.where(invalid, jnp.nan, experience.kept["log_prob"]),
+            "latent": jnp.where(invalid[..., None], jnp.nan, experience.kept["latent"]),
+        },
         observations={
             name: jnp.where(invalid.reshape(12, 8, *[1] * (array.ndim - 2)), jnp.nan, array)
             for name, array in experience.observations.items()

@@ -5,9 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.rl import EnvState, Policy, initial_env_state, rollout
+from ksim.rl import ActorCriticPolicy, EnvState, initial_env_state, rollout
 
 run = jax.jit(rollout, static_argnums=(0, 5))
+
+
+def array_of(trajectory, name):
+    return trajectory.kept[name] if name in trajectory.kept else getattr(trajectory, name)
 
 
 @pytest.fixture
@@ -16,7 +20,7 @@ def act(make_model):
 
     def act(environment, num_steps, env_state=None, num_envs=2, is_deterministic=True, seed=0):
         model = make_model()
-        policy = Policy(model, None, jnp.bool_(is_deterministic))
+        policy = ActorCriticPolicy(model, None, jnp.bool_(is_deterministic))
         if env_state is None:
             env_state = initial_env_state(environment, model.initial_carry(), num_envs)
         return run(
@@ -73,15 +77,15 @@ class TestEpisodesOfTwoSteps:
         trajectory, _, _, memory = failing
         # The value tells how often the model was called in the episode: not at all before its
         # first step; the call at its start does not count, the one at its final observation does.
-        assert trajectory.value[:, 0].tolist() == [0, 0, 1, 2, 0, 1, 2]
-        assert trajectory.final_value.tolist() == [0, 0]
+        assert trajectory.kept["value"][:, 0].tolist() == [0, 0, 1, 2, 0, 1, 2]
+        assert trajectory.final["value"].tolist() == [0, 0]
         assert memory["calls"].tolist() == [0, 0]
 
     def test_mode_of_the_policy(self, failing):
         trajectory, *_ = failing
         # mean = 0.5 x + 0.1 calls, and both count the steps: 0.6 times that.
         expected = 0.6 * np.array([0, 0, 1, 2, 0, 1, 2])
-        np.testing.assert_allclose(trajectory.latent[:, 0, 0], expected, rtol=1e-6)
+        np.testing.assert_allclose(trajectory.kept["latent"][:, 0, 0], expected, rtol=1e-6)
 
     def test_statistics(self, failing):
         _, statistics, last, _ = failing
@@ -102,11 +106,11 @@ class TestEpisodesOfTwoSteps:
         assert state.episode_return.tolist() == [1, 1]
         assert state.episode_length.tolist() == [1, 1]
         # The value after the last step is that of the next observation and memory.
-        np.testing.assert_array_equal(first.final_value, whole.value[5])
+        np.testing.assert_array_equal(first.final["value"], whole.kept["value"][5])
         second, more, last, _ = act(environment, 2, state.replace(model_carry=memory))
         for name in ("reward", "value", "latent", "is_valid", "is_terminated"):
-            both = np.concatenate([getattr(first, name), getattr(second, name)])
-            np.testing.assert_array_equal(both, getattr(whole, name))
+            both = np.concatenate([array_of(first, name), array_of(second, name)])
+            np.testing.assert_array_equal(both, array_of(whole, name))
         np.testing.assert_array_equal(second.initial_carry["calls"], memory["calls"])
         assert (statistics.episode_return + more.episode_return).tolist() == [12]
         jax.tree.map(np.testing.assert_array_equal, last.environment, last_of_whole.environment)
@@ -122,7 +126,8 @@ def slow_loop(environment, policy, num_envs, key, num_steps):
         for t in range(num_steps):
             act_key, world_key = jax.random.split(jax.random.fold_in(env_key, t))
             decision = policy.act(observations, memory, act_key)
-            record = {"x": observations["x"], "value": decision.value, "latent": decision.latent}
+            value = policy.evaluate(observations, memory).value
+            record = {"x": observations["x"], "value": value, "latent": decision.kept["latent"]}
             reset_key, step_key = jax.random.split(world_key)
             if is_over:
                 state, observations = environment.reset(reset_key)
@@ -147,7 +152,7 @@ def test_equals_a_slow_loop(make_model, make_environment):
     environment, key = make_environment(has_noise=True), jax.random.key(7)
     num_envs, num_steps = 4, 12
     model = make_model()
-    policy = Policy(model, None, jnp.bool_(False))
+    policy = ActorCriticPolicy(model, None, jnp.bool_(False))
     start = initial_env_state(environment, model.initial_carry(), num_envs)
     trajectory, *_ = run(environment, policy, start, start.model_carry, key, num_steps)
     expected = slow_loop(environment, policy, num_envs, key, num_steps)
@@ -157,7 +162,7 @@ def test_equals_a_slow_loop(make_model, make_environment):
     np.testing.assert_array_equal(trajectory.is_truncated, expected["times_out"])
     np.testing.assert_array_equal(trajectory.observations["x"], expected["x"])
     for name in ("reward", "value", "latent"):
-        np.testing.assert_allclose(getattr(trajectory, name), expected[name], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(array_of(trajectory, name), expected[name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_parts", [2, 4])
@@ -175,9 +180,9 @@ def test_split_of_the_environments_does_not_matter(act, make_model, make_environ
         for index in range(num_parts)
     ]
     for name in ("reward", "value", "latent", "log_prob", "is_valid", "is_terminated"):
-        joined = np.concatenate([getattr(result[0], name) for result in parts], axis=1)
+        joined = np.concatenate([array_of(result[0], name) for result in parts], axis=1)
         # Up to the last bit, which depends on how many environments fill a vector register.
-        np.testing.assert_allclose(joined, getattr(whole[0], name), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(joined, array_of(whole[0], name), rtol=1e-5, atol=1e-6)
     total = jax.tree.map(lambda *sums: sum(sums), *(result[1] for result in parts))
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), total, whole[1])
     last: EnvState = whole[2]
@@ -190,5 +195,7 @@ def test_exploration_draws_differ_between_environments_steps_and_rollouts(act, m
     rollouts = [
         act(make_environment(length=9), 6, is_deterministic=False, seed=seed)[0] for seed in (0, 1)
     ]
-    latents = np.concatenate([np.asarray(trajectory.latent).ravel() for trajectory in rollouts])
+    latents = np.concatenate(
+        [np.asarray(trajectory.kept["latent"]).ravel() for trajectory in rollouts]
+    )
     assert len(np.unique(latents)) == 2 * 6 * 2

@@ -161,12 +161,12 @@ def test_parts_of_a_trajectory_are_its_environments_in_order(num_parts):
     num_steps, num_envs = 3, 8
     by_time = np.arange(num_steps * num_envs).reshape(num_steps, num_envs)
     env_id = np.arange(num_envs)
-    numbers = ("log_prob", "value", "reward", "is_terminated", "is_truncated", "is_valid")
+    numbers = ("reward", "is_terminated", "is_truncated", "is_valid")
     trajectory = Trajectory(
         observations={"x": np.stack([by_time] * 2, axis=-1)},
-        latent=by_time[..., None],
+        kept={"latent": by_time[..., None], "value": by_time},
         **dict.fromkeys(numbers, by_time),
-        final_value=env_id,
+        final={"value": env_id},
         initial_carry=(np.stack([env_id] * 5, axis=-1),),
         env_id=env_id,
     )
@@ -177,9 +177,9 @@ def test_parts_of_a_trajectory_are_its_environments_in_order(num_parts):
         np.testing.assert_array_equal(parts.env_id[part], env_id[mine])
         np.testing.assert_array_equal(parts.reward[part], by_time[:, mine])
         np.testing.assert_array_equal(parts.observations["x"][part, ..., 1], by_time[:, mine])
-        np.testing.assert_array_equal(parts.latent[part, ..., 0], by_time[:, mine])
+        np.testing.assert_array_equal(parts.kept["latent"][part, ..., 0], by_time[:, mine])
         np.testing.assert_array_equal(parts.initial_carry[0][part, :, 4], env_id[mine])
-        np.testing.assert_array_equal(parts.final_value[part], env_id[mine])
+        np.testing.assert_array_equal(parts.final["value"][part], env_id[mine])
 
 
 def test_parts_of_statistics_have_the_same_sums():

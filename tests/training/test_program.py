@@ -168,7 +168,11 @@ def rollout(program, compiled, iteration, stream=TRAIN, is_deterministic=False):
     """The trajectory of a rollout from the start of a run, time first."""
     asked = request(program, iteration, is_deterministic, stream)
     _, trajectory, _ = compiled.rollout(*initial_states(program), asked)
-    steps = (trajectory.observations["state"], trajectory.latent, trajectory.log_prob)
+    steps = (
+        trajectory.observations["state"],
+        trajectory.kept["latent"],
+        trajectory.kept["log_prob"],
+    )
     return program.partitioner.gather_steps(steps)
 
 
