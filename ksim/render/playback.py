@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from ksim.config import ConfigError
 from ksim.envs import Environment, MujocoEnvironment
 from ksim.rl import Policy
+from ksim.rl.rollout import act_once
 
 
 def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment:
@@ -41,19 +42,20 @@ def stepper(
 
     def step(carry: Any) -> tuple[Any, tuple[Any, Any]]:
         state, observations, model_carry, is_over, key = carry
-        key, act_key, step_key = jax.random.split(key, 3)
-        decision = policy.act(observations, model_carry, act_key)
-        state, timestep = environment.step_or_reset(
-            state, decision.action, step_key, is_over, jnp.asarray(level)
-        )
-        model_carry = jax.tree.map(
-            lambda fresh, old: jnp.where(is_over, fresh, old),
-            policy.initial_carry(),
-            decision.carry,
+        keys = jax.random.split(key, 3)
+        state, timestep, model_carry, _ = act_once(
+            environment,
+            policy,
+            state,
+            observations,
+            model_carry,
+            is_over,
+            jnp.asarray(level),
+            keys[1:],
         )
         is_over = timestep.is_terminated | timestep.is_truncated
         shown = (state.physics.qpos, state.physics.qvel)
-        return (state, timestep.observations, model_carry, is_over, key), shown
+        return (state, timestep.observations, model_carry, is_over, keys[0]), shown
 
     first = (
         environment.initial_state(),

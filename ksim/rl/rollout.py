@@ -1,16 +1,17 @@
 """Acting in many environments at once."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs import Environment, Timestep
 from ksim.parallel import environment_keys
-from ksim.rl.policy import Policy
+from ksim.rl.policy import Decision, Policy
 from ksim.rl.trajectory import EnvState, RolloutStatistics, Trajectory
 from ksim.xla.joined import Joined
 
@@ -64,6 +65,44 @@ def rollout(
     return trajectory, statistics, last_state, last_carry
 
 
+def act_once(
+    environment: Environment,
+    policy: Policy,
+    state: Any,
+    observations: dict[str, Array],
+    model_carry: Any,
+    is_over: Bool[Array, ""],
+    level: Float[Array, ""],
+    keys: Key[Array, "2"],
+) -> tuple[Any, Timestep, Any, Decision]:
+    """Acts once in one environment, or starts its next episode.
+
+    Args:
+      environment: the environment.
+      policy: decides.
+      state: of the environment.
+      observations: what the policy sees of it, by name.
+      model_carry: the policy's memory.
+      is_over: whether the episode has ended, so that this step starts another.
+      level: curriculum level.
+      keys: for the decision and for the environment.
+
+    Returns:
+      The environment's next state; what the step gave, with at most one of its two flags set; the
+      policy's next memory, a new one in a new episode; what the policy decided.
+    """
+    decision = policy.act(observations, model_carry, keys[0])
+    state, timestep = environment.step_or_reset(state, decision.action, keys[1], is_over, level)
+    is_truncated = timestep.is_truncated & ~timestep.is_terminated
+    timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
+    model_carry = jax.tree.map(
+        lambda fresh, old: jnp.where(is_over, fresh, old),
+        policy.initial_carry(),
+        decision.carry,
+    )
+    return state, timestep, model_carry, decision
+
+
 def _step(
     environment: Environment,
     policy: Policy,
@@ -77,14 +116,17 @@ def _step(
       Where the environments and the policy's memory are; what a trajectory keeps of the step, and
       what it adds to statistics.
     """
-    decision = jax.vmap(policy.act)(env_state.observations, model_carry, keys[:, 0])
-    environment_state, timestep = jax.vmap(environment.step_or_reset)(
-        env_state.environment, decision.action, keys[:, 1], env_state.is_over, env_state.level
+    environment_state, timestep, next_carry, decision = jax.vmap(
+        functools.partial(act_once, environment, policy)
+    )(
+        env_state.environment,
+        env_state.observations,
+        model_carry,
+        env_state.is_over,
+        env_state.level,
+        keys,
     )
-    is_truncated = timestep.is_truncated & ~timestep.is_terminated
-    timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
     next_state, counts = _advance(env_state, environment_state, timestep)
-    next_carry = _where(env_state.is_over, policy.initial_carry(), decision.carry)
     kept = {
         "observations": env_state.observations,
         "kept": decision.kept,
@@ -135,13 +177,3 @@ def _counts(values: Any, mask: Bool[Array, "num_envs"]) -> Joined:
     """Returns numbers `[num_envs]` as they count: where `mask` holds."""
     joined = Joined.of(jax.tree.map(lambda x: x.astype(jnp.float32), values), num_axes=1)
     return jax.tree.map(lambda x: jnp.where(mask[:, None], x, 0), joined)
-
-
-def _where(mask: Array, replacement: Any, tree: Any) -> Any:
-    """Replaces the rows `[num_envs]` of a pytree where `mask` holds."""
-
-    def select(new: Array, old: Array) -> Array:
-        new = jnp.broadcast_to(new, old.shape)
-        return jnp.where(mask.reshape(mask.shape + (1,) * (old.ndim - 1)), new, old)
-
-    return jax.tree.map(select, replacement, tree)

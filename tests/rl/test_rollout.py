@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ksim.rl import ActorCriticPolicy, EnvState, initial_env_state, rollout
+from ksim.rl.rollout import act_once
 
 run = jax.jit(rollout, static_argnums=(0, 5))
 
@@ -199,3 +200,33 @@ def test_exploration_draws_differ_between_environments_steps_and_rollouts(act, m
         [np.asarray(trajectory.kept["latent"]).ravel() for trajectory in rollouts]
     )
     assert len(np.unique(latents)) == 2 * 6 * 2
+
+
+@pytest.mark.parametrize(
+    ("is_over", "count", "reward", "calls"),
+    [
+        (False, 1, 1.0, 6.0),  # the first step of the environment, the sixth call of the model
+        (True, 0, 0.0, 0.0),  # an episode begins: no step, and nothing has been called in it
+    ],
+)
+def test_acting_once_by_hand(make_model, make_environment, is_over, count, reward, calls):
+    environment = make_environment(length=1)  # ends by a failure and a time-out at once
+    policy = ActorCriticPolicy(make_model(), None, jnp.bool_(True))
+    state, observations = environment.reset(jax.random.key(0))
+    state, timestep, carry, decision = act_once(
+        environment,
+        policy,
+        state,
+        observations,
+        {"calls": jnp.float32(5)},
+        jnp.bool_(is_over),
+        jnp.float32(1),
+        jax.random.split(jax.random.key(1)),
+    )
+    assert state.count == count
+    assert timestep.reward == reward
+    assert timestep.is_terminated == (not is_over)
+    assert not timestep.is_truncated  # a step that is both is a failure
+    assert carry["calls"] == calls
+    # gain * x + 0.1 * calls = 0.5 * 0 + 0.1 * 5, also where it comes to nothing.
+    np.testing.assert_allclose(decision.action, [0.5], rtol=1e-6)
