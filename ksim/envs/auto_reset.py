@@ -1,13 +1,13 @@
 """An environment that starts its next episode by itself, for loops of one's own."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
-from ksim.envs.environment import ActionSpace, Environment, Timestep
+from ksim.envs.environment import Environment, Timestep
+from ksim.envs.wrapper import Wrapper
 
 
 @struct.dataclass
@@ -23,7 +23,7 @@ class AutoResetState:
     is_over: Bool[Array, ""]
 
 
-class AutoResetWrapper(Environment):
+class AutoResetWrapper(Wrapper):
     """Starts the next episode in the step after one has ended.
 
     For a `jax.lax.scan` over `step` that a user writes. ksim's own training starts episodes by
@@ -35,8 +35,6 @@ class AutoResetWrapper(Environment):
     To wrap twice is to wrap once. What the environment has beside the contract is found in
     `unwrapped`.
     """
-
-    unwrapped: Environment
 
     def __init__(self, environment: Environment) -> None:
         """Wraps one copy of an environment.
@@ -50,23 +48,12 @@ class AutoResetWrapper(Environment):
                 " ksim.Environment and write action_space, reset and step."
             )
         if isinstance(environment, AutoResetWrapper):
-            environment = environment.unwrapped
-        self.unwrapped = environment
-        self.ctrl_dt = environment.ctrl_dt
-
-    @property
-    def action_space(self) -> ActionSpace:
-        """See `Environment.action_space`."""
-        return self.unwrapped.action_space
-
-    @property
-    def compiler_options(self) -> Mapping[str, Any]:
-        """See `Environment.compiler_options`."""
-        return self.unwrapped.compiler_options
+            environment = environment.within
+        super().__init__(environment)
 
     def reset(self, key: Key[Array, ""]) -> tuple[AutoResetState, dict[str, Array]]:
         """See `Environment.reset`."""
-        state, observations = self.unwrapped.reset(key)
+        state, observations = self.within.reset(key)
         return AutoResetState(state, jnp.bool_(False)), observations
 
     def step(
@@ -80,7 +67,7 @@ class AutoResetWrapper(Environment):
 
     def initial_state(self) -> AutoResetState:
         """See `Environment.initial_state`."""
-        return AutoResetState(self.unwrapped.initial_state(), jnp.bool_(False))
+        return AutoResetState(self.within.initial_state(), jnp.bool_(False))
 
     def step_or_reset(
         self,
@@ -91,12 +78,12 @@ class AutoResetWrapper(Environment):
         level: Float[Array, ""],
     ) -> tuple[AutoResetState, Timestep]:
         """See `Environment.step_or_reset`."""
-        next_state, timestep = self.unwrapped.step_or_reset(
+        next_state, timestep = self.within.step_or_reset(
             state.environment, action, key, is_reset | state.is_over, level
         )
         is_over = timestep.is_terminated | timestep.is_truncated
         return AutoResetState(next_state, is_over), timestep
 
-    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
-        """See `Environment.observation_shapes`."""
-        return self.unwrapped.observation_shapes()
+    def randomized_physics(self, state: AutoResetState) -> Any:
+        """See `Environment.randomized_physics`."""
+        return self.within.randomized_physics(state.environment)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
+from ksim.physics import PhysicsModel
+
 State = Any
 """The state of one environment: any pytree of arrays."""
 
@@ -74,6 +76,16 @@ class Environment(ABC):
         """What actions look like."""
 
     @property
+    def unwrapped(self) -> "Environment":
+        """The environment inside all wrappers; itself unless it is one."""
+        return self
+
+    @property
+    def physics_model(self) -> PhysicsModel | None:
+        """The MuJoCo model of the world; `None` if it has none. A curriculum is made from it."""
+        return None
+
+    @property
     def compiler_options(self) -> Mapping[str, Any]:
         """What XLA is told beside its defaults when a rollout is compiled for a CPU."""
         return {}
@@ -132,6 +144,11 @@ class Environment(ABC):
         no_timestep = jax.tree.map(jnp.zeros_like, timestep)
         fresh_timestep = dataclasses.replace(no_timestep, observations=fresh_observations)
         return jax.tree.map(select, (fresh_state, fresh_timestep), (next_state, timestep))
+
+    def randomized_physics(self, state: State) -> Any:
+        """Returns what of a state was drawn for the physics of its episode; `()` if nothing was."""
+        del state
+        return ()
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shape of each observation by name."""

@@ -7,7 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from ksim.envs.environment import ActionSpace, Environment, Timestep, num_features
+from ksim.envs.environment import Timestep, num_features
+from ksim.envs.wrapper import Wrapper
 
 JOINED = "observation"
 
@@ -19,46 +20,27 @@ def join_observations(observations: Mapping[str, Array]) -> Array:
     return jnp.concatenate([observations[name].ravel() for name in sorted(observations)])
 
 
-class JoinedObservations(Environment):
+class JoinedObservations(Wrapper):
     """The environment within, with all that it shows as one array, named `observation`.
 
     So two environments that show the same amount look alike to a policy.
     """
 
-    def __init__(self, environment: Environment) -> None:
-        """Takes one copy of an environment."""
-        self.unwrapped = environment
-        self.ctrl_dt = environment.ctrl_dt
-
-    @property
-    def action_space(self) -> ActionSpace:
-        """See `Environment.action_space`."""
-        return self.unwrapped.action_space
-
-    @property
-    def compiler_options(self) -> Mapping[str, Any]:
-        """See `Environment.compiler_options`."""
-        return self.unwrapped.compiler_options
-
     @property
     def observation_shape(self) -> tuple[int, ...]:
         """The shape of the one observation."""
-        shapes = list(self.unwrapped.observation_shapes().values())
+        shapes = list(self.within.observation_shapes().values())
         return shapes[0] if len(shapes) == 1 else (sum(map(num_features, shapes)),)
 
     def reset(self, key: Key[Array, ""]) -> tuple[Any, dict[str, Array]]:
         """See `Environment.reset`."""
-        state, observations = self.unwrapped.reset(key)
+        state, observations = self.within.reset(key)
         return state, {JOINED: join_observations(observations)}
 
     def step(self, state: Any, action: Array, key: Key[Array, ""]) -> tuple[Any, Timestep]:
         """See `Environment.step`."""
-        state, timestep = self.unwrapped.step(state, action, key)
+        state, timestep = self.within.step(state, action, key)
         return state, _joined(timestep)
-
-    def initial_state(self) -> Any:
-        """See `Environment.initial_state`."""
-        return self.unwrapped.initial_state()
 
     def step_or_reset(
         self,
@@ -69,7 +51,7 @@ class JoinedObservations(Environment):
         level: Float[Array, ""],
     ) -> tuple[Any, Timestep]:
         """See `Environment.step_or_reset`."""
-        state, timestep = self.unwrapped.step_or_reset(state, action, key, is_reset, level)
+        state, timestep = self.within.step_or_reset(state, action, key, is_reset, level)
         return state, _joined(timestep)
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 from rich.console import Console
 
-from ksim.envs import AutoResetWrapper, Environment
+from ksim.envs import Environment
 from ksim.functional.agent import PPOAgentState
 from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.functional.environment_task import EnvironmentTask
@@ -132,7 +132,7 @@ def _start_with(agent_state: PPOAgentState, program: Program, seed: int) -> Trai
 
 def _introduction(env: Environment, program: Program) -> str:
     devices = program.partitioner.devices
-    name = type(env.unwrapped if isinstance(env, AutoResetWrapper) else env).__name__
+    name = type(env.unwrapped).__name__
     return (
         f"Training in {name}: {program.num_envs} environments on {len(devices)}"
         f" {devices[0].device_kind} device(s), {program.rollout_length} steps in an update."

@@ -94,7 +94,11 @@ class DeviceFit:
 
 
 def device_fit(
-    program: Program, memory: ProgramMemory, free: Sequence[int | None], hosts: Sequence[str]
+    program: Program,
+    memory: ProgramMemory,
+    free: Sequence[int | None],
+    hosts: Sequence[str],
+    num_batches: int,
 ) -> DeviceFit:
     """Returns how a program lies on its devices.
 
@@ -103,6 +107,7 @@ def device_fit(
       memory: what it takes on one of them.
       free: bytes that each had left before.
       hosts: the machine of each process.
+      num_batches: minibatches in a pass.
     """
     devices = program.partitioner.devices
     envs_per_device = program.num_envs // len(devices)
@@ -117,7 +122,6 @@ def device_fit(
         )
         for index, device in enumerate(devices)
     )
-    num_batches = getattr(program.algorithm, "num_batches", 1)
     return DeviceFit(places, memory, program.num_envs, num_batches)
 
 

@@ -56,7 +56,7 @@ def count_distinct(program: Program, seed: int, env_state: Any) -> Distinctness:
             " its own; write env_id=jnp.arange(num_envs)."
         )
     states = partitioner.gather_environments(env_state.environment)
-    randomized = getattr(states, "model_fields", None)
+    randomized = jax.vmap(program.environment.randomized_physics)(states)
     has_randomized = bool(jax.tree.leaves(randomized))
     return Distinctness(
         num_keys=num_keys,

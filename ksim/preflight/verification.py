@@ -54,7 +54,7 @@ class Preflight:
         return found
 
 
-def verify(program: Program, config: RunConfig) -> Preflight:
+def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
     """Compiles a program, runs two iterations of it, and shows what there is to know.
 
     Nothing is kept. All processes of a run call this together; the first one shows.
@@ -62,6 +62,7 @@ def verify(program: Program, config: RunConfig) -> Preflight:
     Args:
       program: the built task.
       config: gives the seed, and whether compiled programs are kept.
+      num_batches: minibatches in a pass; a smaller run keeps their number.
 
     Raises:
       ConfigError: if the run cannot succeed; it says what to write instead. If it is memory that
@@ -76,7 +77,7 @@ def verify(program: Program, config: RunConfig) -> Preflight:
         trial = Trial.compile(program, seed, status)
     memory = program_memory(trial.compiled, trial.train_state, trial.env_state)
     hosts = [peer.host for peer in processes.peers]
-    fit = device_fit(program, memory, free, hosts)
+    fit = device_fit(program, memory, free, hosts, num_batches)
     if processes.is_main:
         report.show_devices(fit)
     fit.check()

@@ -5,22 +5,42 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from ksim.config import ConfigError
+from ksim.task.config import RLConfig
 
 if TYPE_CHECKING:
+    from ksim.parallel import Partitioner
     from ksim.training.program import Program
 
+ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
-def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
+
+@runtime_checkable
+class SizedTask(Protocol[ConfigT]):
+    """A task, as far as trying it in other sizes goes."""
+
+    config: ConfigT
+
+    @property
+    def partitioner(self) -> Partitioner:
+        """What runs the per-device program."""
+        ...
+
+    def build(self) -> Program:
+        """Returns the program for the size that the config says."""
+        ...
+
+
+def settle_automatic(task: SizedTask[ConfigT]) -> tuple[ConfigT, dict[str, str]]:
     """Chooses the number of environments of a task whose config says `num_envs=auto`.
 
     `batch_size` is `num_envs` divided by the number of minibatches that the task has by default. A
     run that is continued keeps the number that it had.
 
     Args:
-      task: an `RLTask`.
+      task: the task.
 
     Returns:
       Its config with numbers, and what to note of which option.
@@ -53,8 +73,7 @@ def settle_automatic(task: Any) -> tuple[Any, dict[str, str]]:
             other.config = dataclasses.replace(
                 config, num_envs=num_envs, batch_size=num_envs // num_batches
             )
-            program: Program = other.build()
-            return program
+            return other.build()
 
         chosen = choose_num_envs(
             build,
@@ -94,7 +113,7 @@ def settle_weak_scaling(config: Any, num_devices: int) -> tuple[Any, dict[str, s
     how = f"scaling=weak on {num_devices} device(s)"
     notes = {name: f"{how}: {getattr(config, name)} on each." for name in changes}
     notes["scaling"] = f"{how}; the numbers here are those over all devices."
-    if hasattr(config, "learning_rate"):
-        changes["learning_rate"] = config.learning_rate * math.sqrt(num_devices)
-        notes["learning_rate"] = f"{how}: {config.learning_rate} times the root of {num_devices}."
+    for name in config.learning_rates:
+        changes[name] = getattr(config, name) * math.sqrt(num_devices)
+        notes[name] = f"{how}: {getattr(config, name)} times the root of {num_devices}."
     return dataclasses.replace(config, scaling="strong", **changes), notes

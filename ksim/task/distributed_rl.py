@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -14,12 +16,13 @@ from ksim.config.concerns import (
     check_divides,
     check_fsdp_divides,
 )
-from ksim.task.rl import RLConfig, RLTask
+from ksim.task.config import RLConfig
+from ksim.task.rl import RLTask
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ksim.parallel import Partitioner
+    from ksim.parallel import Partitioner, Synchronisation
     from ksim.parallel.processes import ProcessGroup
     from ksim.preflight.verification import Preflight
     from ksim.training.run import RunResult
@@ -72,6 +75,17 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
 
     config_class: ClassVar[type[RLConfig]] = DistributedRLConfig
 
+    custom_gradient_sync: ClassVar[Callable[..., Any] | None] = None
+    """Averages gradients over devices in place of ksim; `None` leaves it to the options.
+
+    A subclass that needs it defines a method `custom_gradient_sync(self, grads)`. It runs inside
+    the per-device program, where `jax.lax` collectives over `pmap_axis_name` work, and must return
+    the same gradients on every device. (A `jax.pmap` written around it is taken off, since the
+    program is mapped already.) With `fsdp_devices` above 1 it is given the mean over a group of
+    devices that share parameters, of large parameters one shard, and `pmap_axis_name` is the axis
+    over the groups.
+    """
+
     @functools.cached_property
     def processes(self) -> ProcessGroup:
         """The processes of the run, which meet when this is first read; usually this one alone.
@@ -114,6 +128,26 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         ):
             return Pmap(devices, axis_name)
         return ShardMap(devices, axis_name, config.fsdp_devices, config.fsdp_min_size_mbytes)
+
+    def get_synchronisation(self) -> Synchronisation:
+        """Returns when and how devices agree, as the options say."""
+        import jax
+
+        from ksim.parallel import Compression, ParameterShards, Synchronisation
+
+        shards = ParameterShards()
+        if self.partitioner.group_size > 1:
+            parameters = jax.eval_shape(lambda: self._get_initial_model(jax.random.key(0)))
+            shards = self.partitioner.parameter_shards(parameters)
+        hook = type(self).custom_gradient_sync
+        return Synchronisation(
+            axis_name=self.partitioner.axis_name,
+            period=self.config.grad_sync_period,
+            average_gradients=hook and functools.partial(inspect.unwrap(hook), self),
+            mode=self.config.sync_mode,
+            shards=shards,
+            compression=Compression(self.config.grad_compression),
+        )
 
     def check(self) -> None:
         """See `RLTask.check`; also checks that everything splits evenly over the devices."""

@@ -6,7 +6,7 @@ import ctypes
 import importlib.util
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ksim.config import ConfigError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import jax
 
     from ksim.physics import PhysicsEngine, PhysicsModel
+    from ksim.task.config import RLConfig
 
 CUDA_DRIVER = "libcuda.so.1"
 CUDA_PLATFORMS = ("cuda", "gpu")
@@ -32,17 +33,19 @@ def engine_name(option: str, platform: str, is_overlapped: bool = False) -> str:
     return "mujoco" if platform == "cpu" or is_overlapped else "mjx"
 
 
-def make_engine(task: Any, physics_model: PhysicsModel) -> PhysicsEngine:
+def make_engine(
+    config: RLConfig, devices: Sequence[jax.Device], physics_model: PhysicsModel
+) -> PhysicsEngine:
     """Makes the engine of the options.
 
     Args:
-      task: an `RLTask`.
-      physics_model: its model.
+      config: the options.
+      devices: the devices of all processes.
+      physics_model: what the engine steps.
 
     Raises:
       ConfigError: if the devices of the run cannot run it.
     """
-    config, devices = task.config, task.partitioner.devices
     if config.mjx_impl == "warp":
         from ksim.physics import WarpEngine, WarpFunctions
 

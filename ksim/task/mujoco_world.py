@@ -6,8 +6,10 @@ from typing import Any
 
 import mujoco
 
+from ksim.config.concerns import PhysicsConfig
 from ksim.envs import MujocoEnvironment, MujocoTerms
 from ksim.physics import PhysicsModel, find_unstable_joints
+from ksim.task.mujoco_hooks import MujocoHooks
 from ksim.terms import (
     Actuators,
     Command,
@@ -22,17 +24,25 @@ from ksim.terms import (
 )
 
 
-def build_mujoco_environment(task: Any) -> MujocoEnvironment:
-    """Calls the hooks of an `RLTask` and puts an environment together.
+def build_mujoco_environment(
+    hooks: MujocoHooks, config: PhysicsConfig
+) -> tuple[MujocoEnvironment, dict[str, str]]:
+    """Calls hooks and puts an environment together.
+
+    Args:
+      hooks: describe the robot.
+      config: the time steps and the solver.
+
+    Returns:
+      The environment, and what to note of which option.
 
     Raises:
       ValueError, TypeError, KeyError: if a hook gives something that does not fit the model.
     """
-    config = task.config
-    mj_model = task.get_mujoco_model()
+    mj_model = hooks.get_mujoco_model()
     if not isinstance(mj_model, mujoco.MjModel):
         raise TypeError(
-            f"{_hook(task, 'get_mujoco_model')} returned {_describe(mj_model)}, and a"
+            f"{_hook(hooks, 'get_mujoco_model')} returned {_describe(mj_model)}, and a"
             ' mujoco.MjModel is needed. Write `return ksim.load_mjcf("robot.xml")`, or'
             " `return spec.compile()` for a mujoco.MjSpec."
         )
@@ -48,7 +58,7 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
         iterations=config.iterations,
         ls_iterations=config.ls_iterations,
     )
-    actuators = _terms(task, "get_actuators", model, Actuators)
+    actuators = _terms(hooks, "get_actuators", model, Actuators)
     for term in actuators.values():
         term.configure(model.mj_model)
     if unstable := find_unstable_joints(mj_model):
@@ -57,46 +67,47 @@ def build_mujoco_environment(task: Any) -> MujocoEnvironment:
             f"This is too long for the servos of {', '.join(unstable[:3])}{more}, which will shake"
             " ever harder. Lower kp or kd, give these joints an armature, or write a smaller dt."
         )
-    if notes:
-        task.add_note("dt", " ".join(notes))
     terms = MujocoTerms(
         actuators=actuators,
-        observations=_terms(task, "get_observations", model, Observation),
-        rewards=_terms(task, "get_rewards", model, Reward),
-        terminations=_terms(task, "get_terminations", model, Termination),
-        commands=_terms(task, "get_commands", model, Command),
-        resets=_terms(task, "get_resets", model, Reset),
-        events=_terms(task, "get_events", model, Event),
-        randomizers=_terms(task, "get_physics_randomizers", model, Randomizer),
+        observations=_terms(hooks, "get_observations", model, Observation),
+        rewards=_terms(hooks, "get_rewards", model, Reward),
+        terminations=_terms(hooks, "get_terminations", model, Termination),
+        commands=_terms(hooks, "get_commands", model, Command),
+        resets=_terms(hooks, "get_resets", model, Reset),
+        events=_terms(hooks, "get_events", model, Event),
+        randomizers=_terms(hooks, "get_physics_randomizers", model, Randomizer),
     )
     try:
-        engine = task.get_engine(model)
+        engine = hooks.get_engine(model)
     except NotImplementedError as error:
         reason = str(error).rstrip(".")
         raise ValueError(
             f"MJX cannot step this model: {reason}. Write engine=mujoco, or leave it out of the"
             " MJCF."
         ) from error
-    return MujocoEnvironment(model, engine, terms)
+    environment = MujocoEnvironment(model, engine, terms)
+    return environment, {"dt": " ".join(notes)} if notes else {}
 
 
-def _terms(task: Any, hook: str, model: PhysicsModel, family: type[Term]) -> dict[str, Any]:
+def _terms(
+    hooks: MujocoHooks, name: str, model: PhysicsModel, family: type[Term]
+) -> dict[str, Any]:
     """Calls a hook and returns its terms by name.
 
     Raises:
       TypeError: if it returns something else.
     """
-    terms = getattr(task, hook)(model)
+    terms = getattr(hooks, name)(model)
     if not isinstance(terms, (Mapping, Sequence, Term)) or isinstance(terms, str):
         raise TypeError(
-            f"{_hook(task, hook)} returned {_describe(terms)}, and a dictionary or a list of"
+            f"{_hook(hooks, name)} returned {_describe(terms)}, and a dictionary or a list of"
             f" {family.__name__} terms is needed. Write `return {{...}}`."
         )
     return name_terms(terms, family)
 
 
-def _hook(task: Any, hook: str) -> str:
-    return f"{type(task).__name__}.{hook}"
+def _hook(hooks: MujocoHooks, name: str) -> str:
+    return f"{type(hooks).__name__}.{name}"
 
 
 def _describe(value: Any) -> str:

@@ -5,19 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
-from ksim.config.concerns import LearningConfig
-from ksim.task.rl import RLConfig, RLTask
+from ksim.config import ConfigError
+from ksim.config.concerns import TIMED_SCHEDULES, LearningConfig
+from ksim.task.config import RLConfig
+from ksim.task.rl import RLTask
 
 if TYPE_CHECKING:
     import optax
 
-    from ksim.parallel import Synchronisation
     from ksim.rl import Algorithm
 
 
 @dataclass
 class PPOConfig(RLConfig, LearningConfig):
     """Options of a task that learns by PPO."""
+
+    learning_rates: ClassVar[tuple[str, ...]] = ("learning_rate",)
+
+    def validate(self) -> None:
+        """See `Config.validate`."""
+        super().validate()
+        if self.learning_rate_schedule in TIMED_SCHEDULES and self.max_steps is None:
+            raise ConfigError(
+                f"learning_rate_schedule={self.learning_rate_schedule} needs the length of the"
+                " run. Write max_steps=1000, or learning_rate_schedule=constant."
+            )
 
 
 ConfigT = TypeVar("ConfigT", bound=PPOConfig)
@@ -45,12 +57,6 @@ class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
         if self.config.max_grad_norm is None:
             return adam
         return optax.chain(clip_by_global_norm(self.config.max_grad_norm), adam)
-
-    def get_synchronisation(self) -> Synchronisation:
-        """Returns when and how devices agree; on one device they always do."""
-        from ksim.parallel import Synchronisation
-
-        return Synchronisation(self.partitioner.axis_name)
 
     def get_algorithm(self) -> Algorithm:
         """Returns PPO as the options say."""

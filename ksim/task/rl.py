@@ -5,72 +5,36 @@ from __future__ import annotations
 import dataclasses
 import functools
 import sys
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.config import ConfigError, parse_command_line
-from ksim.config.concerns import (
-    NetworkConfig,
-    PhysicsConfig,
-    RolloutConfig,
-    WatchedRunConfig,
-)
+from ksim.task.config import RLConfig
 from ksim.task.engine_choice import check_machine_may_run_warp
+from ksim.task.mujoco_hooks import MujocoHooks
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import mujoco
     import optax
     from jaxtyping import PRNGKeyArray
 
     from ksim.envs import Environment
     from ksim.nn import Model, ModelDefinition
-    from ksim.parallel import Partitioner
+    from ksim.parallel import Partitioner, Synchronisation
     from ksim.physics import PhysicsEngine, PhysicsModel
     from ksim.preflight.verification import Preflight
     from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
-    from ksim.terms import (
-        Actuators,
-        Command,
-        Curriculum,
-        Event,
-        Observation,
-        Randomizer,
-        Reset,
-        Reward,
-        Termination,
-    )
+    from ksim.terms import Curriculum
     from ksim.training.evaluation import Episodes
     from ksim.training.program import Program
     from ksim.training.run import RunResult
 
-Term = TypeVar("Term")
-Terms = Mapping[str, Term] | Sequence[Term]
-"""What a hook gives: terms by name, or a list whose names come from the classes."""
-
-
-@dataclass
-class RLConfig(WatchedRunConfig, RolloutConfig, PhysicsConfig, NetworkConfig):
-    """Options of every task."""
-
-    def validate(self) -> None:
-        """See `Config.validate`."""
-        super().validate()
-        for name, value, other in (("engine", "mjx", "mujoco"), ("mjx_impl", "warp", "jax")):
-            if self.is_overlapped and getattr(self, name) == value:
-                raise ConfigError(
-                    f"is_overlapped=true acts on the host's cores, and {name}={value} simulates on"
-                    f" the devices. Write {name}={other}, or is_overlapped=false."
-                )
-
-
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
 
-class RLTask(ABC, Generic[ConfigT]):
+class RLTask(MujocoHooks, Generic[ConfigT]):
     """A robot, what it shall do, and how it learns it.
 
     Subclass `PPOTask` (or `DistributedPPOTask` for several devices) rather than this class, and
@@ -97,10 +61,6 @@ class RLTask(ABC, Generic[ConfigT]):
         self.config = config
         self._notes: dict[str, str] = {}
 
-    def add_note(self, option: str, note: str) -> None:
-        """Remembers what to say of an option at the beginning of a run, and in its config.yaml."""
-        self._notes[option] = note
-
     @classmethod
     def _check_config(cls, config: Any) -> None:
         """Raises TypeError if something is no config for such a task."""
@@ -116,50 +76,7 @@ class RLTask(ABC, Generic[ConfigT]):
                 f" class MyConfig(ksim.{cls.config_class.__name__})."
             )
 
-    # What the robot is.
-
-    def get_mujoco_model(self) -> mujoco.MjModel:
-        """Returns the compiled MuJoCo model, as `ksim.load_mjcf(path)` does."""
-        raise NotImplementedError(
-            f"{type(self).__name__} must override get_mujoco_model (with"
-            ' `return ksim.load_mjcf("robot.xml")`), or get_environment for a world without MuJoCo.'
-        )
-
-    def get_actuators(self, physics_model: PhysicsModel) -> Terms[Actuators] | Actuators:
-        """Returns what turns actions into controls; torques on all actuated joints by default."""
-        from ksim.terms import TorqueActuators
-
-        return TorqueActuators.create(physics_model)
-
-    def get_physics_randomizers(self, physics_model: PhysicsModel) -> Terms[Randomizer]:
-        """Returns what differs between episodes; nothing by default."""
-        return {}
-
-    # What it shall do.
-
-    def get_observations(self, physics_model: PhysicsModel) -> Terms[Observation]:
-        """Returns what the policy and the critic see."""
-        raise NotImplementedError(f"{type(self).__name__} must override get_observations.")
-
-    def get_commands(self, physics_model: PhysicsModel) -> Terms[Command]:
-        """Returns what the robot is told to do; nothing by default."""
-        return {}
-
-    def get_rewards(self, physics_model: PhysicsModel) -> Terms[Reward]:
-        """Returns the summands of the reward."""
-        raise NotImplementedError(f"{type(self).__name__} must override get_rewards.")
-
-    def get_terminations(self, physics_model: PhysicsModel) -> Terms[Termination]:
-        """Returns the reasons for an episode to end; none by default."""
-        return {}
-
-    def get_resets(self, physics_model: PhysicsModel) -> Terms[Reset]:
-        """Returns how the initial state is drawn; the first keyframe, or `qpos0`, by default."""
-        return {}
-
-    def get_events(self, physics_model: PhysicsModel) -> Terms[Event]:
-        """Returns what happens to the robot from outside; nothing by default."""
-        return {}
+    # What differs between tasks, beside the hooks of `MujocoHooks`.
 
     def get_curriculum(self, physics_model: PhysicsModel | None) -> Curriculum:
         """Returns how hard the task is over time; the full task from the start by default."""
@@ -171,13 +88,15 @@ class RLTask(ABC, Generic[ConfigT]):
         """Returns what steps the physics; as the options `engine` and `mjx_impl` say."""
         from ksim.task.engine_choice import make_engine
 
-        return make_engine(self, physics_model)
+        return make_engine(self.config, self.partitioner.devices, physics_model)
 
     def get_environment(self) -> Environment:
         """Returns the world: by default the MuJoCo model with the terms of the hooks above."""
         from ksim.task.mujoco_world import build_mujoco_environment
 
-        return build_mujoco_environment(self)
+        environment, notes = build_mujoco_environment(self, self.config)
+        self._notes |= notes
+        return environment
 
     # How it learns.
 
@@ -190,6 +109,12 @@ class RLTask(ABC, Generic[ConfigT]):
     @abstractmethod
     def get_optimizer(self) -> optax.GradientTransformation:
         """Returns what turns gradients into steps."""
+
+    def get_synchronisation(self) -> Synchronisation:
+        """Returns when and how devices agree; on one device they always do."""
+        from ksim.parallel import Synchronisation
+
+        return Synchronisation(self.partitioner.axis_name)
 
     @abstractmethod
     def get_algorithm(self) -> Algorithm:
@@ -208,11 +133,14 @@ class RLTask(ABC, Generic[ConfigT]):
         """The world, built once, and of the types that training relies on."""
         from ksim.envs.mujoco.environment import MujocoEnvironment
         from ksim.envs.type_check import check_environment_types
+        from ksim.training.metrics import check_metric_names, check_reward_names
 
         environment = self.get_environment()
         # What terms return has been checked already, and tracing a robot takes a second.
-        if not isinstance(environment, MujocoEnvironment):
-            check_environment_types(environment)
+        if isinstance(environment, MujocoEnvironment):
+            check_reward_names(environment.terms.rewards)
+        else:
+            check_metric_names(environment, check_environment_types(environment).metrics)
         return environment
 
     @functools.cached_property
@@ -259,7 +187,7 @@ class RLTask(ABC, Generic[ConfigT]):
             environment=environment,
             partitioner=self.partitioner,
             algorithm=self.get_algorithm(),
-            curriculum=self.get_curriculum(getattr(environment, "model", None)),
+            curriculum=self.get_curriculum(environment.physics_model),
             num_envs=self.config.num_envs,
             notes=self._notes,
             rollout_length=self.config.rollout_length(environment.ctrl_dt),
@@ -310,7 +238,8 @@ class RLTask(ABC, Generic[ConfigT]):
         """
         from ksim.preflight.verification import verify
 
-        return verify(self.build(), self.config)
+        program = self.build()
+        return verify(program, self.config, self.config.num_batches)
 
     def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
         """Does what `run_mode` says.

@@ -11,6 +11,7 @@ from jaxtyping import Array, Key
 from ksim.envs import DiscreteActions, Environment, Timestep
 from ksim.envs.type_check import check_environment_types, require, types_of
 from ksim.parallel.key_data import is_key
+from ksim.training.metrics import check_metric_names
 
 TOLERANCE = 1e-4  # for the same step compiled in two ways: relative, and absolute below 1
 Entries = dict[str, Any]
@@ -36,7 +37,7 @@ def check_environment(environment: Environment, num_steps: int = 100, seed: int 
     """
     trial = _Trial(environment, jax.random.key(seed))
     try:
-        check_environment_types(environment)
+        check_metric_names(environment, check_environment_types(environment).metrics)
         _check_declared_types(trial)
         _check_purity(trial)
         _check_episodes(trial, num_steps)

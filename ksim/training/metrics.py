@@ -1,13 +1,57 @@
 """From the sums of a rollout to the numbers that are logged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import jax
 import numpy as np
 
+from ksim.envs import Environment
+from ksim.envs.type_check import require
 from ksim.rl import RolloutStatistics
 
 Metrics = dict[str, float]
+
+TOTAL = "total"
+"""The name below `reward/` by which the sum of all rewards is logged."""
+
+OWN_METRICS = ("iteration", "env_steps", "wall_seconds", f"reward/{TOTAL}")
+"""Names of metrics that every run logs, beside those of `OWN_GROUPS`."""
+
+OWN_GROUPS = (
+    *("communication/", "curriculum/", "device/", "episode/", "eval/", "loss/", "policy/"),
+    *("termination/", "throughput/", "time/", "value/"),
+)
+"""Beginnings of the names of all other metrics of a run."""
+
+
+def check_metric_names(environment: Environment, names: Iterable[str]) -> None:
+    """Checks that an environment's metrics do not take the names of those that every run logs.
+
+    Args:
+      environment: gives the metrics.
+      names: of its metrics.
+
+    Raises:
+      ValueError: if one does; it says what to write instead.
+    """
+    for name in names:
+        is_own = name in OWN_METRICS or name.startswith(OWN_GROUPS)
+        rule, found = "metrics have names of their own", f'every run logs "{name}" or its like'
+        advice = f'write "my_{name}", for instance.'
+        require(environment, not is_own, rule, found, advice, ValueError)
+
+
+def check_reward_names(names: Iterable[str]) -> None:
+    """Checks that no reward takes the name of their sum.
+
+    Raises:
+      ValueError: if one does; it says what to write instead.
+    """
+    if TOTAL in names:
+        raise ValueError(
+            f'A reward cannot be called "{TOTAL}": the sum of all is logged by this name. Write'
+            f' "{TOTAL}_effort", for instance.'
+        )
 
 
 def rollout_metrics(statistics: RolloutStatistics) -> Metrics:
@@ -24,7 +68,7 @@ def rollout_metrics(statistics: RolloutStatistics) -> Metrics:
     # Sums in double precision, in the order of the devices.
     total = jax.tree.map(lambda x: float(np.sum(x, dtype=np.float64)), statistics)
     num_steps = max(total.num_steps, 1.0)
-    metrics = {"reward/total": total.reward / num_steps}
+    metrics = {f"reward/{TOTAL}": total.reward / num_steps}
     metrics |= {name: value / num_steps for name, value in total.metrics.items()}
     metrics["episode/count"] = total.num_episodes
     if total.num_episodes:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import pytest
@@ -11,6 +12,7 @@ from ksim.config.concerns import RolloutConfig
 from ksim.config.concerns.run import RunConfig
 from ksim.preflight import number_of_environments as autoscale
 from ksim.preflight.number_of_environments import SizeChosen
+from ksim.task import DistributedRLConfig
 from ksim.task import automatic as sizes
 from tests.small_cartpole import numbers, small_config, small_task
 
@@ -122,6 +124,24 @@ def test_weak_scaling_by_hand(chosen):
     assert settled.scaling == "strong"
     assert settled.max_steps == config.max_steps
     assert notes["num_envs"] == "scaling=weak on 4 device(s): 16 on each."
+
+
+@pytest.mark.parametrize(
+    ("names", "changed"),
+    [((), set()), (("actor_rate", "critic_rate"), {"actor_rate", "critic_rate"})],
+)
+def test_weak_scaling_changes_the_learning_rates_that_a_config_names(names, changed):
+    @dataclass
+    class OtherConfig(DistributedRLConfig):
+        learning_rates: ClassVar[tuple[str, ...]] = names
+        actor_rate: float = 1e-3
+        critic_rate: float = 2e-3
+
+    settled, notes = sizes.settle_weak_scaling(OtherConfig(scaling="weak"), 9)
+    assert set(notes) == {"num_envs", "batch_size", "scaling"} | changed
+    factor = 3 if changed else 1  # the root of 9
+    assert settled.actor_rate == pytest.approx(factor * 1e-3)
+    assert settled.critic_rate == pytest.approx(factor * 2e-3)
 
 
 def test_weak_scaling_is_the_strong_run_of_as_many_environments(tmp_path, capsys):

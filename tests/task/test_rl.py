@@ -248,6 +248,12 @@ class WrongReward(ksim.CartPole):
         return state, timestep.replace(reward=jnp.ones(2))
 
 
+class TakenName(ksim.CartPole):
+    def step(self, state, action, key):
+        state, timestep = super().step(state, action, key)
+        return state, timestep.replace(metrics={"episode/return": jnp.float32(1)})
+
+
 class WrongActions(ksim.CartPole):
     action_space = 2
 
@@ -264,6 +270,7 @@ class NoTime(ksim.CartPole):
         (ksim.envs.AutoResetWrapper(WrongReward()), TypeError, "WrongReward breaks the rule"),
         (WrongActions(), TypeError, r"WrongActions .* action_space is 2. Instead, return Contin"),
         (WrongReward(), TypeError, r"WrongReward .* reward is float32\[2\]. Instead, give"),
+        (TakenName(), ValueError, r'every run logs "episode/return".*write "my_episode/return"'),
         (NoTime(), ValueError, r"NoTime .* ctrl_dt is 0.0. Instead, write ctrl_dt = 0.02"),
     ],
 )
@@ -273,6 +280,21 @@ def test_worlds_that_break_the_contract(environment, error, message, monkeypatch
     methods = {"get_environment": lambda self: environment}
     with pytest.raises(error, match=message):
         type("OtherTask", (CartPoleTask,), methods)(small_config()).build()
+
+
+def test_a_curriculum_is_made_from_the_model_also_of_a_wrapped_world():
+    given = []
+
+    class WrappedTask(SmallMujocoTask):
+        def get_environment(self):
+            return ksim.envs.AutoResetWrapper(super().get_environment())
+
+        def get_curriculum(self, physics_model):
+            given.append(physics_model)
+            return super().get_curriculum(physics_model)
+
+    program = WrappedTask(SmallMujocoConfig(num_devices=1)).build()
+    assert given == [program.environment.unwrapped.model]
 
 
 def test_a_program_is_what_the_options_say():

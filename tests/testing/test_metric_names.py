@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import pytest
 
 from ksim.envs import CartPole
-from ksim.envs.type_check import OWN_GROUPS, OWN_METRICS
 from ksim.testing import check_environment
+from ksim.training.metrics import OWN_GROUPS, OWN_METRICS
 from tests.small_cartpole import read_metrics, small_task
 
 

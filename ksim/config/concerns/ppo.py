@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ksim.config.config import Config
-from ksim.config.option import ConfigError, option
+from ksim.config.option import option
 
 SCHEDULES = ("constant", "linear", "cosine", "adaptive", "adaptive_linear")
 TIMED_SCHEDULES = ("linear", "cosine", "adaptive_linear")
@@ -62,13 +62,3 @@ class LearningConfig(PolicyUpdateConfig):
     num_passes: int = option(
         4, help="Passes over the environments in an iteration.", unit="passes", minimum=1
     )
-
-    def validate(self) -> None:
-        """See `Config.validate`."""
-        super().validate()
-        max_steps = getattr(self, "max_steps", None)
-        if self.learning_rate_schedule in TIMED_SCHEDULES and max_steps is None:
-            raise ConfigError(
-                f"learning_rate_schedule={self.learning_rate_schedule} needs the length of the"
-                " run. Write max_steps=1000, or learning_rate_schedule=constant."
-            )

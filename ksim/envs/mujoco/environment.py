@@ -118,6 +118,11 @@ class MujocoEnvironment(Environment):
         return ContinuousActions(sum(term.action_size for term in self.terms.actuators.values()))
 
     @property
+    def physics_model(self) -> PhysicsModel:
+        """See `Environment.physics_model`."""
+        return self.model
+
+    @property
     def compiler_options(self) -> Mapping[str, Any]:
         """See `Environment.compiler_options`; the engine's."""
         return self.engine.compiler_options
@@ -138,6 +143,10 @@ class MujocoEnvironment(Environment):
     def step(self, state: MujocoState, action: Array, key: Key0) -> tuple[MujocoState, Timestep]:
         """See `Environment.step`; at the curriculum's highest level, 1."""
         return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1))
+
+    def randomized_physics(self, state: MujocoState) -> ModelFields:
+        """See `Environment.randomized_physics`: the randomized fields of the model."""
+        return state.model_fields
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """See `Environment.observation_shapes`."""

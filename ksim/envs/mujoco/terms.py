@@ -17,9 +17,6 @@ from ksim.terms import (
     Termination,
 )
 
-TOTAL = "total"
-"""The name by which the sum of all rewards is logged."""
-
 DIVERGED = "diverged"
 """The name by which simulations that have diverged are counted."""
 
@@ -48,11 +45,6 @@ def check_terms(terms: MujocoTerms, num_controls: int) -> None:
         raise ValueError("get_observations() gave no observations: give at least one.")
     if not terms.rewards:
         raise ValueError("get_rewards() gave no rewards: give at least one.")
-    if TOTAL in terms.rewards:
-        raise ValueError(
-            f'A reward cannot be called "{TOTAL}": the sum of all is logged by this name. Write'
-            f' "{TOTAL}_effort", for instance.'
-        )
     for name, reward in terms.rewards.items():
         scale = np.asarray(reward.scale)
         if scale.ndim or not np.issubdtype(scale.dtype, np.number) or not np.isfinite(scale):

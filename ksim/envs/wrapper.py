@@ -1,0 +1,55 @@
+"""An environment around another one, of which it changes a part."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ksim.envs.environment import ActionSpace, Environment, State
+from ksim.physics import PhysicsModel
+
+
+class Wrapper(Environment):
+    """Hands on what the environment within is like; subclasses write `reset` and `step`.
+
+    They also override `step_or_reset` (the default calls both), `observation_shapes` if they show
+    something else, and `initial_state` and `randomized_physics` if their state is another one.
+
+    Attributes:
+      within: the environment within, which may be a wrapper too.
+    """
+
+    def __init__(self, environment: Environment) -> None:
+        """Takes one copy of an environment."""
+        self.within = environment
+        self.ctrl_dt = environment.ctrl_dt
+
+    @property
+    def unwrapped(self) -> Environment:
+        """See `Environment.unwrapped`."""
+        return self.within.unwrapped
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """See `Environment.action_space`."""
+        return self.within.action_space
+
+    @property
+    def physics_model(self) -> PhysicsModel | None:
+        """See `Environment.physics_model`."""
+        return self.within.physics_model
+
+    @property
+    def compiler_options(self) -> Mapping[str, Any]:
+        """See `Environment.compiler_options`."""
+        return self.within.compiler_options
+
+    def initial_state(self) -> State:
+        """See `Environment.initial_state`."""
+        return self.within.initial_state()
+
+    def randomized_physics(self, state: State) -> Any:
+        """See `Environment.randomized_physics`."""
+        return self.within.randomized_physics(state)
+
+    def observation_shapes(self) -> dict[str, tuple[int, ...]]:
+        """See `Environment.observation_shapes`."""
+        return self.within.observation_shapes()

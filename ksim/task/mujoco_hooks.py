@@ -1,0 +1,84 @@
+"""Hooks in which a task describes a robot in MuJoCo, and what it shall do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from ksim.physics import PhysicsEngine, PhysicsModel
+    from ksim.terms import (
+        Actuators,
+        Command,
+        Event,
+        Observation,
+        Randomizer,
+        Reset,
+        Reward,
+        Termination,
+    )
+
+Term = TypeVar("Term")
+Terms = Mapping[str, Term] | Sequence[Term]
+"""What a hook gives: terms by name, or a list whose names come from the classes."""
+
+
+class MujocoHooks(ABC):
+    """Describes a robot in MuJoCo: its model, its engine, and the terms of its task.
+
+    Hooks that give terms return a dictionary by name or a list.
+    """
+
+    # What the robot is.
+
+    def get_mujoco_model(self) -> mujoco.MjModel:
+        """Returns the compiled MuJoCo model, as `ksim.load_mjcf(path)` does."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must override get_mujoco_model (with"
+            ' `return ksim.load_mjcf("robot.xml")`), or get_environment for a world without MuJoCo.'
+        )
+
+    def get_actuators(self, physics_model: PhysicsModel) -> Terms[Actuators] | Actuators:
+        """Returns what turns actions into controls; torques on all actuated joints by default."""
+        from ksim.terms import TorqueActuators
+
+        return TorqueActuators.create(physics_model)
+
+    def get_physics_randomizers(self, physics_model: PhysicsModel) -> Terms[Randomizer]:
+        """Returns what differs between episodes; nothing by default."""
+        return {}
+
+    # What it shall do.
+
+    def get_observations(self, physics_model: PhysicsModel) -> Terms[Observation]:
+        """Returns what the policy and the critic see."""
+        raise NotImplementedError(f"{type(self).__name__} must override get_observations.")
+
+    def get_commands(self, physics_model: PhysicsModel) -> Terms[Command]:
+        """Returns what the robot is told to do; nothing by default."""
+        return {}
+
+    def get_rewards(self, physics_model: PhysicsModel) -> Terms[Reward]:
+        """Returns the summands of the reward."""
+        raise NotImplementedError(f"{type(self).__name__} must override get_rewards.")
+
+    def get_terminations(self, physics_model: PhysicsModel) -> Terms[Termination]:
+        """Returns the reasons for an episode to end; none by default."""
+        return {}
+
+    def get_resets(self, physics_model: PhysicsModel) -> Terms[Reset]:
+        """Returns how the initial state is drawn; the first keyframe, or `qpos0`, by default."""
+        return {}
+
+    def get_events(self, physics_model: PhysicsModel) -> Terms[Event]:
+        """Returns what happens to the robot from outside; nothing by default."""
+        return {}
+
+    # What steps it.
+
+    @abstractmethod
+    def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
+        """Returns what steps the physics."""
