@@ -8,9 +8,12 @@ from ksim.envs.environment import (
     ContinuousActions,
     DiscreteActions,
     Environment,
+    RunContext,
     Timestep,
+    hardest,
 )
-from ksim.envs.mujoco.environment import MujocoEnvironment, MujocoState
+from ksim.envs.mujoco.environment import MujocoEnvironment
+from ksim.envs.mujoco.state import MujocoState
 from ksim.envs.mujoco.terms import MujocoTerms
 
 __all__ = [
@@ -27,5 +30,7 @@ __all__ = [
     "MujocoEnvironment",
     "MujocoState",
     "MujocoTerms",
+    "RunContext",
     "Timestep",
+    "hardest",
 ]

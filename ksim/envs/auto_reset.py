@@ -4,9 +4,9 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Key
 
-from ksim.envs.environment import Environment, Timestep
+from ksim.envs.environment import Environment, RunContext, Timestep, hardest
 from ksim.envs.wrapper import Wrapper
 
 
@@ -63,11 +63,15 @@ class AutoResetWrapper(Wrapper):
 
         At the curriculum's highest level, 1; another is given to `step_or_reset`.
         """
-        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1))
+        return self.step_or_reset(state, action, key, jnp.bool_(False), hardest())
 
     def initial_state(self) -> AutoResetState:
         """See `Environment.initial_state`."""
         return AutoResetState(self.within.initial_state(), jnp.bool_(False))
+
+    def first_state(self, key: Key[Array, ""]) -> AutoResetState:
+        """See `Environment.first_state`."""
+        return AutoResetState(self.within.first_state(key), jnp.bool_(False))
 
     def step_or_reset(
         self,
@@ -75,11 +79,11 @@ class AutoResetWrapper(Wrapper):
         action: Array,
         key: Key[Array, ""],
         is_reset: Bool[Array, ""],
-        level: Float[Array, ""],
+        context: RunContext,
     ) -> tuple[AutoResetState, Timestep]:
         """See `Environment.step_or_reset`."""
         next_state, timestep = self.within.step_or_reset(
-            state.environment, action, key, is_reset | state.is_over, level
+            state.environment, action, key, is_reset | state.is_over, context
         )
         is_over = timestep.is_terminated | timestep.is_truncated
         return AutoResetState(next_state, is_over), timestep

@@ -12,6 +12,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
 from ksim.physics import PhysicsModel
+from ksim.terms.term import TrainingProgress
 
 State = Any
 """The state of one environment: any pytree of arrays."""
@@ -48,6 +49,8 @@ class Timestep:
         A step that is both counts as terminated.
       metrics: `[]` numbers to log by name; the log shows their mean over steps.
       terminations: `[]` flags by name: why the episode ended. The log shows the share of episodes.
+      contributions: pytree of numbers; their sums over all steps, resets included, of all
+        environments are given to `Environment.after_rollout`.
     """
 
     observations: dict[str, Array]
@@ -56,6 +59,25 @@ class Timestep:
     is_truncated: Bool[Array, ""]
     metrics: dict[str, Array] = struct.field(default_factory=dict)
     terminations: dict[str, Array] = struct.field(default_factory=dict)
+    contributions: Any = ()
+
+
+@struct.dataclass
+class RunContext:
+    """What the run tells an environment in every step.
+
+    Attributes:
+      level: `[]` curriculum level in [0, 1].
+      memory: the memory of the run, as `Environment.after_rollout` left it.
+    """
+
+    level: Float[Array, ""]
+    memory: Any = ()
+
+
+def hardest(memory: Any = ()) -> RunContext:
+    """Returns the context of a step at the highest level of a curriculum, 1."""
+    return RunContext(level=jnp.float32(1), memory=memory)
 
 
 class Environment(ABC):
@@ -113,13 +135,46 @@ class Environment(ABC):
         state, _ = jax.eval_shape(self.reset, jax.random.key(0))
         return jax.tree.map(zeros_of, state)
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether something of an episode outlives it; the next one then depends on the last."""
+        return False
+
+    def first_state(self, key: Key[Array, ""]) -> State:
+        """Returns the state of a new environment, which the first step resets.
+
+        What outlives episodes begins here; without it, that is `initial_state`.
+
+        Args:
+          key: of the environment, used for this alone.
+        """
+        del key
+        return self.initial_state()
+
+    def initial_run_memory(self, key: Key[Array, ""]) -> Any:
+        """Returns the memory of a new run, a small pytree for all environments; `()` by default."""
+        del key
+        return ()
+
+    def after_rollout(self, run_memory: Any, contributions: Any, progress: TrainingProgress) -> Any:
+        """Returns the memory of the run after a rollout; as it was by default.
+
+        Args:
+          run_memory: as the last rollout left it.
+          contributions: the sums of `Timestep.contributions` over the rollout, of all environments
+            of all devices.
+          progress: other statistics of the rollout over all devices.
+        """
+        del contributions, progress
+        return run_memory
+
     def step_or_reset(
         self,
         state: State,
         action: Array,
         key: Key[Array, ""],
         is_reset: Bool[Array, ""],
-        level: Float[Array, ""],
+        context: RunContext,
     ) -> tuple[State, Timestep]:
         """Advances by one step, or starts a new episode instead.
 
@@ -131,9 +186,9 @@ class Environment(ABC):
           action: the action; unread where `is_reset`.
           key: the key of this step.
           is_reset: `[]` whether to start an episode; the reward is then 0 and no flag is set.
-          level: `[]` curriculum level in [0, 1]; the default ignores it.
+          context: the level and the memory of the run; the default ignores both.
         """
-        del level
+        del context
         reset_key, step_key = jax.random.split(key)
         fresh_state, fresh_observations = self.reset(reset_key)
         next_state, timestep = self.step(state, action, step_key)

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
+from jaxtyping import Array, Key
+
 from ksim.envs.environment import ActionSpace, Environment, State
 from ksim.physics import PhysicsModel
+from ksim.terms.term import TrainingProgress
 
 
 class Wrapper(Environment):
     """Hands on what the environment within is like; subclasses write `reset` and `step`.
 
     They also override `step_or_reset` (the default calls both), `observation_shapes` if they show
-    something else, and `initial_state` and `randomized_physics` if their state is another one.
+    something else, and `initial_state`, `first_state` and `randomized_physics` if their state is
+    another one.
 
     Attributes:
       within: the environment within, which may be a wrapper too.
@@ -45,6 +49,23 @@ class Wrapper(Environment):
     def initial_state(self) -> State:
         """See `Environment.initial_state`."""
         return self.within.initial_state()
+
+    @property
+    def has_memory(self) -> bool:
+        """See `Environment.has_memory`."""
+        return self.within.has_memory
+
+    def first_state(self, key: Key[Array, ""]) -> State:
+        """See `Environment.first_state`."""
+        return self.within.first_state(key)
+
+    def initial_run_memory(self, key: Key[Array, ""]) -> Any:
+        """See `Environment.initial_run_memory`."""
+        return self.within.initial_run_memory(key)
+
+    def after_rollout(self, run_memory: Any, contributions: Any, progress: TrainingProgress) -> Any:
+        """See `Environment.after_rollout`."""
+        return self.within.after_rollout(run_memory, contributions, progress)
 
     def randomized_physics(self, state: State) -> Any:
         """See `Environment.randomized_physics`."""

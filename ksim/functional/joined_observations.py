@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Key
 
-from ksim.envs.environment import Timestep, num_features
+from ksim.envs.environment import RunContext, Timestep, num_features
 from ksim.envs.wrapper import Wrapper
 
 JOINED = "observation"
@@ -48,10 +48,10 @@ class JoinedObservations(Wrapper):
         action: Array,
         key: Key[Array, ""],
         is_reset: Bool[Array, ""],
-        level: Float[Array, ""],
+        context: RunContext,
     ) -> tuple[Any, Timestep]:
         """See `Environment.step_or_reset`."""
-        state, timestep = self.within.step_or_reset(state, action, key, is_reset, level)
+        state, timestep = self.within.step_or_reset(state, action, key, is_reset, context)
         return state, _joined(timestep)
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:

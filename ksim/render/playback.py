@@ -50,7 +50,7 @@ def stepper(
             observations,
             model_carry,
             is_over,
-            jnp.asarray(level),
+            RunContext(jnp.asarray(level), run_memory),
             keys[1:],
         )
         is_over = timestep.is_terminated | timestep.is_truncated

@@ -7,12 +7,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Int, Key
 
-from ksim.envs import Environment, Timestep
+from ksim.envs import Environment, RunContext, Timestep
 from ksim.parallel import environment_keys
 from ksim.rl.policy import Decision, Policy
 from ksim.rl.trajectory import EnvState, RolloutStatistics, Trajectory
+from ksim.terms.curricula.base import Curriculum, EpisodeResult
 from ksim.xla.joined import Joined
 
 
@@ -23,6 +24,7 @@ def rollout(
     model_carry: Any,
     key: Key[Array, ""],
     num_steps: int,
+    curriculum: Curriculum | None = None,
 ) -> tuple[Trajectory, RolloutStatistics, EnvState, Any]:
     """Steps every environment of one device `num_steps` times.
 
@@ -36,6 +38,7 @@ def rollout(
       model_carry: `[num_envs, ...]` the policy's memory of each.
       key: the key of this rollout, the same on every device.
       num_steps: steps for each environment.
+      curriculum: sets the level of each environment after its episodes, if it is one that does.
 
     Returns:
       The trajectory `[num_steps, num_envs, ...]`, its statistics, and where the environments and
@@ -47,9 +50,14 @@ def rollout(
         keys = jax.vmap(lambda env_key: jax.random.split(jax.random.fold_in(env_key, index)))(
             env_keys
         )
-        return _step(environment, policy, *carry, keys)
+        (next_state, next_carry), kept, counts, contributions = _step(
+            environment, policy, *carry, keys
+        )
+        if curriculum is not None and curriculum.is_per_environment:
+            next_state = _with_next_level(curriculum, carry[0], next_state, kept, environment)
+        return (next_state, next_carry), (kept, counts, contributions)
 
-    (last_state, last_carry), (kept, counts) = lax.scan(
+    (last_state, last_carry), (kept, counts, contributions) = lax.scan(
         step, (env_state, model_carry), jnp.arange(num_steps)
     )
     reviewed = policy.review(kept["observations"], model_carry, kept["is_valid"])
@@ -61,7 +69,12 @@ def rollout(
         env_id=env_state.env_id,
     )
     of_steps, of_episodes = jax.tree.map(lambda count: jnp.sum(count, axis=(0, 1))[None], counts)
-    statistics = RolloutStatistics(**of_steps.split(), **of_episodes.split())
+    statistics = RolloutStatistics(
+        **of_steps.split(),
+        **of_episodes.split(),
+        contributions=jax.tree.map(lambda x: jnp.sum(x, axis=0)[None], contributions),
+        level=jnp.sum(last_state.level)[None],
+    )
     return trajectory, statistics, last_state, last_carry
 
 
@@ -72,7 +85,7 @@ def act_once(
     observations: dict[str, Array],
     model_carry: Any,
     is_over: Bool[Array, ""],
-    level: Float[Array, ""],
+    context: RunContext,
     keys: Key[Array, "2"],
 ) -> tuple[Any, Timestep, Any, Decision]:
     """Acts once in one environment, or starts its next episode.
@@ -84,7 +97,7 @@ def act_once(
       observations: what the policy sees of it, by name.
       model_carry: the policy's memory.
       is_over: whether the episode has ended, so that this step starts another.
-      level: curriculum level.
+      context: what the run tells the environment.
       keys: for the decision and for the environment.
 
     Returns:
@@ -92,7 +105,7 @@ def act_once(
       policy's next memory, a new one in a new episode; what the policy decided.
     """
     decision = policy.act(observations, model_carry, keys[0])
-    state, timestep = environment.step_or_reset(state, decision.action, keys[1], is_over, level)
+    state, timestep = environment.step_or_reset(state, decision.action, keys[1], is_over, context)
     is_truncated = timestep.is_truncated & ~timestep.is_terminated
     timestep = dataclasses.replace(timestep, is_truncated=is_truncated)
     model_carry = jax.tree.map(
@@ -109,12 +122,12 @@ def _step(
     env_state: EnvState,
     model_carry: Any,
     keys: Key[Array, "num_envs 2"],
-) -> tuple[tuple[EnvState, Any], tuple[dict[str, Any], tuple[Joined, Joined]]]:
+) -> tuple[tuple[EnvState, Any], dict[str, Any], tuple[Joined, Joined], Any]:
     """Acts once in every environment.
 
     Returns:
-      Where the environments and the policy's memory are; what a trajectory keeps of the step, and
-      what it adds to statistics.
+      Where the environments and the policy's memory are; what a trajectory keeps of the step; what
+      it adds to statistics; and the sum of what environments contribute to the run's memory.
     """
     environment_state, timestep, next_carry, decision = jax.vmap(
         functools.partial(act_once, environment, policy)
@@ -123,7 +136,7 @@ def _step(
         env_state.observations,
         model_carry,
         env_state.is_over,
-        env_state.level,
+        RunContext(env_state.level, env_state.run_memory),
         keys,
     )
     next_state, counts = _advance(env_state, environment_state, timestep)
@@ -135,7 +148,26 @@ def _step(
         "is_truncated": timestep.is_truncated,
         "is_valid": ~env_state.is_over,
     }
-    return (next_state, next_carry), (kept, counts)
+    contributions = jax.tree.map(lambda x: jnp.sum(x, axis=0), timestep.contributions)
+    return (next_state, next_carry), kept, counts, contributions
+
+
+def _with_next_level(
+    curriculum: Curriculum,
+    before: EnvState,
+    after: EnvState,
+    kept: dict[str, Any],
+    environment: Environment,
+) -> EnvState:
+    """Sets the levels of the environments whose episode has ended with a step."""
+    episodes = EpisodeResult(
+        length_seconds=after.episode_length * jnp.float32(environment.ctrl_dt),
+        episode_return=after.episode_return,
+        is_terminated=kept["is_terminated"],
+    )
+    level = jax.vmap(curriculum.next_level)(before.level, episodes)
+    is_over = after.is_over & ~before.is_over
+    return dataclasses.replace(after, level=jnp.where(is_over, level, before.level))
 
 
 def _advance(

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs import Environment
+from ksim.parallel import environment_keys
 
 
 @struct.dataclass
@@ -21,10 +22,12 @@ class EnvState:
       observations: `[num_envs, ...]` what each sees now, by name.
       is_over: `[num_envs]` whether the episode has ended, so that the next step starts another.
       env_id: `[num_envs]` int32 global ids.
-      level: `[num_envs]` curriculum level, the same everywhere.
+      level: `[num_envs]` curriculum level; one for all, or one of each.
       episode_return: `[num_envs]` sum of rewards in the episode so far.
       episode_length: `[num_envs]` int32 steps in the episode so far.
-      model_carry: `[num_envs, ...]` the model's memory.
+      model_carry: `[num_envs, ...]` the policy's memory.
+      run_memory: `[num_envs, ...]` during a rollout, the memory of the run, the same everywhere;
+        `()` between rollouts.
     """
 
     environment: Any
@@ -35,6 +38,7 @@ class EnvState:
     episode_return: Float[Array, "num_envs"]
     episode_length: Int[Array, "num_envs"]
     model_carry: Any
+    run_memory: Any = ()
 
 
 @struct.dataclass
@@ -93,7 +97,7 @@ class Trajectory:
 
 @struct.dataclass
 class RolloutStatistics:
-    """Sums over the steps and the environments of one device, each of shape `[1]`.
+    """Sums over the steps and the environments of one device, each of shape `[1]` unless said.
 
     Attributes:
       num_steps: valid steps.
@@ -103,6 +107,8 @@ class RolloutStatistics:
       episode_return: sum of their returns.
       episode_length: sum of their lengths, steps.
       terminations: how many ended for each reason, by name.
+      contributions: sums of `Timestep.contributions`, `[1, ...]`.
+      level: sum of the environments' curriculum levels after the last step.
     """
 
     num_steps: Float[Array, "1"]
@@ -112,36 +118,63 @@ class RolloutStatistics:
     episode_return: Float[Array, "1"]
     episode_length: Float[Array, "1"]
     terminations: dict[str, Array]
+    contributions: Any
+    level: Float[Array, "1"]
 
     def parts(self, num_parts: int) -> "RolloutStatistics":
-        """Returns `[num_parts, 1]` with the same sums over all parts: all of them in the first."""
-        return jax.tree.map(
-            lambda leaf: np.pad(np.asarray(leaf)[None], ((0, num_parts - 1), (0, 0))), self
-        )
+        """Returns `[num_parts, 1, ...]` with the same sums over all parts: all in the first."""
+
+        def in_the_first(leaf: Any) -> np.ndarray:
+            leaf = np.asarray(leaf)[None]
+            return np.concatenate([leaf, *[np.zeros_like(leaf)] * (num_parts - 1)])
+
+        return jax.tree.map(in_the_first, self)
 
 
-def initial_env_state(environment: Environment, model_carry: Any, num_envs: int) -> EnvState:
+def initial_env_state(
+    environment: Environment,
+    model_carry: Any,
+    num_envs: int,
+    key: Key[Array, ""] | None = None,
+) -> EnvState:
     """Returns environments of which each starts an episode with its first step.
 
     Args:
       environment: the environment, one copy.
-      model_carry: the model's memory for one environment.
+      model_carry: the policy's memory for one environment.
       num_envs: how many environments, over all devices.
+      key: draws what outlives episodes (`Environment.first_state`), for each environment by its
+        global id; needed only where something does.
 
     Returns:
       The state of all environments, in the global layout.
+
+    Raises:
+      ValueError: if `key` is needed and not given.
     """
 
     def repeat(leaf: Array) -> Array:
         leaf = jnp.asarray(leaf)
         return jnp.broadcast_to(leaf, (num_envs, *leaf.shape))
 
+    env_id = jnp.arange(num_envs, dtype=jnp.int32)
+    if not environment.has_memory:
+        first = jax.tree.map(repeat, environment.initial_state())
+    elif key is None:
+        raise ValueError(
+            "initial_env_state: these environments have a memory that is drawn. Give it a key:"
+            " initial_env_state(environment, model_carry, num_envs, rng)."
+        )
+    else:
+        # Iterations, counted from 0, are folded into the same key: this number is none of them.
+        memory_key = jax.random.fold_in(key, 0xFFFFFFFF)
+        first = jax.vmap(environment.first_state)(environment_keys(memory_key, env_id))
     shapes = environment.observation_shapes()
     return EnvState(
-        environment=jax.tree.map(repeat, environment.initial_state()),
+        environment=first,
         observations={name: jnp.zeros((num_envs, *shape)) for name, shape in shapes.items()},
         is_over=jnp.ones(num_envs, bool),
-        env_id=jnp.arange(num_envs, dtype=jnp.int32),
+        env_id=env_id,
         level=jnp.zeros(num_envs),
         episode_return=jnp.zeros(num_envs),
         episode_length=jnp.zeros(num_envs, jnp.int32),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ksim.parallel import Partitioner, Synchronisation
     from ksim.physics import PhysicsEngine, PhysicsModel
     from ksim.preflight.verification import Preflight
-    from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
+    from ksim.rl import Algorithm, EnvState, Iteration, Policy, RolloutStatistics, Trajectory
     from ksim.terms import Curriculum
     from ksim.training.evaluation import Episodes
     from ksim.training.program import Program
@@ -148,6 +148,21 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         """What runs the per-device program, chosen once."""
         return self.get_partitioner()
 
+    @functools.cached_property
+    def algorithm(self) -> Algorithm:
+        """What learns, built once."""
+        return self.get_algorithm()
+
+    @functools.cached_property
+    def iteration(self) -> Iteration:
+        """One iteration of the algorithm, as long as the options ask for."""
+        return self.algorithm.iteration(self.config.rollout_length(self.environment.ctrl_dt))
+
+    @functools.cached_property
+    def curriculum(self) -> Curriculum:
+        """What sets the level, built once."""
+        return self.get_curriculum(self.environment.physics_model)
+
     def _get_initial_model(self, rng: PRNGKeyArray) -> Model:
         """Creates and returns the initial model: a pytree whose array leaves are parameters."""
         from ksim.nn import bind
@@ -160,8 +175,12 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
         from ksim.rl import initial_env_state
 
-        model = jax.eval_shape(self._get_initial_model, rng)
-        return initial_env_state(self.environment, model.initial_carry(), self.config.num_envs)
+        def policy(key: PRNGKeyArray) -> Policy:
+            learner = self.algorithm.init(self._get_initial_model(key), key)
+            return self.algorithm.policy(learner, None, jax.numpy.bool_(True))
+
+        carry = jax.eval_shape(policy, rng).initial_carry()  # traced for its shapes alone
+        return initial_env_state(self.environment, carry, self.config.num_envs, rng)
 
     def _rollout(
         self, model: Policy, env_state: EnvState, model_carry: Any, rng: PRNGKeyArray
@@ -169,8 +188,15 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         """Acts with the policy in one device's environments, inside the per-device program."""
         from ksim.rl import rollout
 
-        length = self.config.rollout_length(self.environment.ctrl_dt)
-        return rollout(self.environment, model, env_state, model_carry, rng, length)
+        return rollout(
+            self.environment,
+            model,
+            env_state,
+            model_carry,
+            rng,
+            self.iteration.num_steps,
+            self.curriculum,
+        )
 
     def build(self) -> Program:
         """Builds the program that the loop runs.
@@ -186,11 +212,11 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             task_name=_snake_case(type(self).__name__),
             environment=environment,
             partitioner=self.partitioner,
-            algorithm=self.get_algorithm(),
-            curriculum=self.get_curriculum(environment.physics_model),
+            algorithm=self.algorithm,
+            curriculum=self.curriculum,
             num_envs=self.config.num_envs,
             notes=self._notes,
-            rollout_length=self.config.rollout_length(environment.ctrl_dt),
+            rollout_length=self.iteration.num_steps,
             has_normalizer=self.config.is_observation_normalized,
             initial_model=self._get_initial_model,
             initial_env_state=self._get_initial_env_state,

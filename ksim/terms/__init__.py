@@ -15,9 +15,10 @@ from ksim.terms.commands import (
 from ksim.terms.curricula import (
     ConstantCurriculum,
     Curriculum,
+    EnvironmentCurriculum,
     EpisodeLengthCurriculum,
+    EpisodeResult,
     LinearCurriculum,
-    TrainingProgress,
 )
 from ksim.terms.events import (
     Event,
@@ -90,7 +91,7 @@ from ksim.terms.rewards import (
     UprightReward,
     VerticalVelocityReward,
 )
-from ksim.terms.term import Carry, StepState, Term, name_terms
+from ksim.terms.term import Carry, EpisodeEnd, StepState, Term, TrainingProgress, name_terms
 from ksim.terms.terminations import (
     BadVelocityTermination,
     ContactTermination,
@@ -127,7 +128,10 @@ __all__ = [
     "Curriculum",
     "DampingRandomizer",
     "EnergyReward",
+    "EnvironmentCurriculum",
+    "EpisodeEnd",
     "EpisodeLengthCurriculum",
+    "EpisodeResult",
     "Event",
     "FallenTermination",
     "Feet",

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from flax import struct
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.physics import PhysicsData
 
 Carry = Any
-"""A term's memory of one environment: any pytree of arrays, `()` if it has none."""
+"""A term's memory of one episode: any pytree of arrays, `()` if it has none."""
+
+Memory = Any
+"""A term's memory of one environment, which outlives episodes; `()` if it has none."""
+
+RunMemory = Any
+"""A term's memory of the run, the same for all environments; `()` if it has none."""
 
 
 class Term(ABC):  # noqa: B024 - each family adds its abstract call
@@ -21,12 +27,75 @@ class Term(ABC):  # noqa: B024 - each family adds its abstract call
     model and closed over by the compiled program. It is called once in every control step, for
     one environment (the training program vmaps it), purely: memory goes in as `carry` and comes
     back beside the value. Each family's `base.py` states what it is called with.
+
+    Memory has three lives, each in every checkpoint:
+
+    - of an episode, the `carry`: made by `begin` (or `init`), moved on by every call;
+    - of an environment: drawn once by `init_memory`, moved on by `after_episode`, and handed to
+      `begin` of the next episode;
+    - of the run: made by `init_run`, the same for all environments, handed to `begin` too. After
+      every rollout `after_rollout` moves it on, by sums over all environments and devices of what
+      `contribute` made of each episode that ended.
     """
 
     def init(self, key: Key[Array, ""]) -> Carry:
         """Returns the memory at the start of an episode; `()` for a term without memory."""
         del key
         return ()
+
+    def init_memory(self, key: Key[Array, ""]) -> Memory:
+        """Returns the memory of a new environment; `()` by default."""
+        del key
+        return ()
+
+    def init_run(self, key: Key[Array, ""]) -> RunMemory:
+        """Returns the memory of a new run; `()` by default."""
+        del key
+        return ()
+
+    def begin(self, memory: Memory, run_memory: RunMemory, key: Key[Array, ""]) -> Carry:
+        """Returns the carry of a new episode, from what outlives episodes; `init`'s by default.
+
+        Args:
+          memory: of the environment.
+          run_memory: of the run.
+          key: for what is drawn.
+        """
+        del memory, run_memory
+        return self.init(key)
+
+    def after_episode(self, memory: Memory, carry: Carry, episode: "EpisodeEnd") -> Memory:
+        """Returns the memory of the environment after an episode; as it was by default."""
+        del carry, episode
+        return memory
+
+    def contribute(self, memory: Memory, carry: Carry, episode: "EpisodeEnd") -> Any:
+        """Returns what an episode adds to the sums that `after_rollout` is given.
+
+        Args:
+          memory: of the environment, before the episode is taken into it.
+          carry: at the end of the episode.
+          episode: how it went.
+
+        Returns:
+          A pytree of numbers, always of the same shapes; `()` by default.
+        """
+        del memory, carry, episode
+        return ()
+
+    def after_rollout(
+        self, run_memory: RunMemory, sums: Any, progress: "TrainingProgress"
+    ) -> RunMemory:
+        """Returns the memory of the run after a rollout; as it was by default.
+
+        Args:
+          run_memory: as the last rollout left it.
+          sums: of `contribute`, over the episodes that ended in all environments of all devices.
+            An episode counts when the next one begins, which is one step after its last.
+          progress: statistics of the rollout over all devices.
+        """
+        del sums, progress
+        return run_memory
 
 
 @struct.dataclass
@@ -48,6 +117,46 @@ class StepState:
     commands: dict[str, Array]
     time: Float[Array, ""]
     level: Float[Array, ""]
+
+
+@struct.dataclass
+class EpisodeEnd:
+    """How an episode of one environment went.
+
+    Attributes:
+      state: after its last control step; its time is the length of the episode.
+      is_terminated: `[]` whether it failed (or reached its goal).
+      is_truncated: `[]` whether it timed out.
+      terminations: `[]` flags by name: why it ended.
+      episode_return: `[]` sum of its rewards.
+    """
+
+    state: StepState
+    is_terminated: Bool[Array, ""]
+    is_truncated: Bool[Array, ""]
+    terminations: dict[str, Bool[Array, ""]]
+    episode_return: Float[Array, ""]
+
+
+@struct.dataclass
+class TrainingProgress:
+    """Statistics of an iteration over all devices.
+
+    Attributes:
+      iteration: `[]` iterations finished, this one included.
+      num_episodes: `[]` episodes that ended in this iteration.
+      mean_episode_length_seconds: `[]` their mean length, s; 0 if none ended.
+      mean_episode_return: `[]` their mean return; 0 if none ended.
+      terminations: `[]` by name, how many ended for this reason.
+      mean_level: `[]` mean curriculum level of the environments.
+    """
+
+    iteration: Int[Array, ""]
+    num_episodes: Float[Array, ""]
+    mean_episode_length_seconds: Float[Array, ""]
+    mean_episode_return: Float[Array, ""]
+    terminations: dict[str, Float[Array, ""]] = struct.field(default_factory=dict)
+    mean_level: Float[Array, ""] | float = 0.0
 
 
 AnyTerm = TypeVar("AnyTerm", bound=Term)

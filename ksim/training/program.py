@@ -27,7 +27,8 @@ from ksim.parallel import (
     sum_over_devices,
 )
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
-from ksim.terms import Curriculum, TrainingProgress
+from ksim.terms.curricula.base import Curriculum
+from ksim.terms.term import TrainingProgress
 from ksim.training.traced_function import TracedFunction
 from ksim.training.train_state import TrainState
 
@@ -42,7 +43,7 @@ INITIALIZE, TRAIN, EVALUATE = range(3)
 # Within an iteration.
 ACT, LEARN = range(2)
 # At the start of a run, beside the keys of the model (0) and of the curriculum (1).
-LEARNER = 2
+LEARNER, RUN_MEMORY = 2, 3
 
 
 @struct.dataclass
@@ -163,7 +164,12 @@ class Program:
     @functools.cached_property
     def _new_environments(self) -> TracedFunction:
         def create(seed: Array, stream: Array) -> EnvState:
-            return self.initial_env_state(jax.random.fold_in(jax.random.key(seed), stream))
+            key = jax.random.fold_in(jax.random.key(seed), stream)
+            env_state = self.initial_env_state(key)
+            if not self.curriculum.is_per_environment:
+                return env_state
+            level = jnp.full_like(env_state.level, self.curriculum.initial_level)
+            return dataclasses.replace(env_state, level=level)
 
         return TracedFunction(create, jnp.uint32(0), jnp.int32(0))
 
@@ -181,6 +187,9 @@ class Program:
             level=jnp.float32(self.curriculum.initial_level),
             iteration=jnp.int32(0),
             key=key,
+            run_memory=self.environment.initial_run_memory(
+                jax.random.fold_in(first_key, RUN_MEMORY)
+            ),
         )
 
     @functools.cached_property
@@ -264,12 +273,26 @@ class Program:
         policy = self.algorithm.policy(
             train_state.learner, train_state.normalizer, request.is_deterministic
         )
-        level = jnp.full_like(env_state.level, train_state.level)
-        env_state = dataclasses.replace(env_state, level=level)
+        env_state = self._informed(env_state, train_state, request)
         trajectory, statistics, env_state, model_carry = self.rollout(
             policy, env_state, env_state.model_carry, key
         )
-        return dataclasses.replace(env_state, model_carry=model_carry), trajectory, statistics
+        env_state = dataclasses.replace(env_state, model_carry=model_carry, run_memory=())
+        return env_state, trajectory, statistics
+
+    def _informed(
+        self, env_state: EnvState, train_state: TrainState, request: RolloutRequest
+    ) -> EnvState:
+        """Returns the environments with what the run tells them: the level, and its memory."""
+        level = jnp.full_like(env_state.level, train_state.level)
+        if self.curriculum.is_per_environment:  # evaluations are at the mean level
+            level = jnp.where(request.stream == TRAIN, env_state.level, level)
+
+        def repeat(leaf: Array) -> Array:
+            return jnp.broadcast_to(leaf, (*level.shape, *leaf.shape))
+
+        run_memory = jax.tree.map(repeat, train_state.run_memory)
+        return dataclasses.replace(env_state, level=level, run_memory=run_memory)
 
     def update_on_device(
         self, train_state: TrainState, trajectory: Trajectory, statistics: RolloutStatistics
@@ -285,9 +308,11 @@ class Program:
         if normalizer is not None:
             normalizer = normalizer.update(trajectory.observations, trajectory.is_valid, axis_name)
         iteration = train_state.iteration + 1
-        level, curriculum_carry = self.curriculum(
-            self._progress(statistics, iteration), train_state.curriculum_carry
-        )
+        total = sum_over_devices(statistics, axis_name)
+        progress = self._progress(total, iteration)
+        level, curriculum_carry = self.curriculum(progress, train_state.curriculum_carry)
+        contributions = jax.tree.map(lambda leaf: leaf[0], total.contributions)
+        run_memory = self.environment.after_rollout(train_state.run_memory, contributions, progress)
         train_state = TrainState(
             learner=learner,
             normalizer=normalizer,
@@ -295,6 +320,7 @@ class Program:
             level=level,
             iteration=iteration,
             key=train_state.key,
+            run_memory=run_memory,
         )
         is_identical = are_replicas_identical(train_state, axis_name, self.state_specs)
         if "device/replica_drift" not in metrics:  # the algorithm lets nothing drift
@@ -316,10 +342,7 @@ class Program:
             self.algorithm.acting_part(train_state.learner),
         )
 
-    def _progress(
-        self, statistics: RolloutStatistics, iteration: Int[Array, ""]
-    ) -> TrainingProgress:
-        total = sum_over_devices(statistics, self.partitioner.axis_name)
+    def _progress(self, total: RolloutStatistics, iteration: Int[Array, ""]) -> TrainingProgress:
         num_episodes = jnp.maximum(total.num_episodes[0], 1)
         return TrainingProgress(
             iteration=iteration,
@@ -328,4 +351,6 @@ class Program:
                 total.episode_length[0] / num_episodes * self.environment.ctrl_dt
             ),
             mean_episode_return=total.episode_return[0] / num_episodes,
+            terminations={name: count[0] for name, count in total.terminations.items()},
+            mean_level=total.level[0] / self.num_envs,
         )

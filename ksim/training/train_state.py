@@ -17,9 +17,10 @@ class TrainState:
       learner: what the algorithm learns: networks, optimizer states, numbers.
       normalizer: moments of the observations; `None` if they are not normalized.
       curriculum_carry: the curriculum's memory.
-      level: `[]` curriculum level, in [0, 1].
+      level: `[]` curriculum level, in [0, 1]; the mean where environments have levels of their own.
       iteration: `[]` int32 iterations finished.
       key: the key of the run; never consumed, only folded with numbers.
+      run_memory: the environment's memory of the run; `()` if it has none.
     """
 
     learner: Learner
@@ -28,3 +29,4 @@ class TrainState:
     level: Float[Array, ""]
     iteration: Int[Array, ""]
     key: Key[Array, ""]
+    run_memory: Any = ()

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ksim.envs import hardest
 from ksim.rl import ActorCriticPolicy, EnvState, initial_env_state, rollout
 from ksim.rl.rollout import act_once
 
@@ -220,7 +221,7 @@ def test_acting_once_by_hand(make_model, make_environment, is_over, count, rewar
         observations,
         {"calls": jnp.float32(5)},
         jnp.bool_(is_over),
-        jnp.float32(1),
+        hardest(),
         jax.random.split(jax.random.key(1)),
     )
     assert state.count == count

@@ -93,7 +93,7 @@ class Countdown(Environment):
             {"x": jnp.full((2, 1), state.x)}, jnp.float32(1), is_over, jnp.bool_(False)
         )
 
-    def step_or_reset(self, state, action, key, is_reset, level):
+    def step_or_reset(self, state, action, key, is_reset, context):
         fresh, _ = self.reset(key)
         stepped, timestep = self.step(state, action, key)
         state = jax.tree.map(lambda x, y: jnp.where(is_reset, x, y), fresh, stepped)
@@ -320,7 +320,7 @@ class WithStepOrReset(Walk):
     def start_reward(self):
         return 0.0
 
-    def step_or_reset(self, state, action, key, is_reset, level):
+    def step_or_reset(self, state, action, key, is_reset, context):
         fresh = self.fresh(state, key)
         state, timestep = self.stepped(state, action, key)
         state = jax.tree.map(lambda x, y: jnp.where(is_reset, x, y), fresh, state)

@@ -8,11 +8,25 @@ import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
-from flax import struct
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Key
 
-from ksim.envs.environment import ContinuousActions, Environment, Timestep
+from ksim.envs.environment import (
+    ContinuousActions,
+    Environment,
+    RunContext,
+    Timestep,
+    hardest,
+)
+from ksim.envs.mujoco.state import (
+    EpisodeRecord,
+    MujocoState,
+    episode_end,
+    new_record,
+    record_after,
+    step_state,
+)
 from ksim.envs.mujoco.term_keys import TermKeys
+from ksim.envs.mujoco.term_memories import Carries, TermMemories
 from ksim.envs.mujoco.term_values import checked
 from ksim.envs.mujoco.terms import DIVERGED, MujocoTerms, check_terms
 from ksim.physics import (
@@ -25,35 +39,10 @@ from ksim.physics import (
     ReadRecorder,
     check_computed,
 )
-from ksim.terms import StepState
+from ksim.terms.term import StepState, TrainingProgress
 from ksim.xla.rows import replace_rows
 
 Key0 = Key[Array, ""]
-Carries = dict[str, dict[str, Any]]
-"""The terms' memories of one environment, by family and name."""
-
-
-@struct.dataclass
-class MujocoState:
-    """One environment between two steps.
-
-    Attributes:
-      physics: the simulation.
-      model_fields: this environment's randomized model fields, by MuJoCo's name.
-      carries: the terms' memories, by family and name.
-      action: `[action_size]` the last action.
-      previous_action: `[action_size]` the one before.
-      commands: the commands for the next step, by name.
-      num_steps: `[]` int32 control steps since the episode began.
-    """
-
-    physics: PhysicsData
-    model_fields: ModelFields
-    carries: Carries
-    action: Float[Array, "action_size"]
-    previous_action: Float[Array, "action_size"]
-    commands: dict[str, Array]
-    num_steps: Int[Array, ""]
 
 
 class MujocoEnvironment(Environment):
@@ -78,6 +67,7 @@ class MujocoEnvironment(Environment):
         names = [name for term in terms.randomizers.values() for name in term.fields]
         self._default_fields = engine.model_fields(tuple(sorted(set(names))))
         self._default_start = _default_start(model)
+        self._memories = TermMemories(terms.families())
         fields, self._shapes = self._traced_terms()
         check_computed(model.mj_model, fields)
         self.engine = engine.reading(fields)
@@ -95,19 +85,25 @@ class MujocoEnvironment(Environment):
 
         def call_every_term(key: Key0) -> _Shapes:
             keys = TermKeys.split(key, self.terms.families())
-            carries, commands = self._initial_carries_and_commands(keys)
-            state = self._state(carries, commands)
+            memories = self._memories.init(keys.initial)
+            context = hardest(self.initial_run_memory(key))
+            carries = self._memories.begin(memories, context.memory, keys.initial)
+            commands, carries = self._first_commands(carries, memories, keys)
+            state = self._state(carries, commands, memories)
             recorder = ReadRecorder(state.physics, fields)  # type: ignore[abstract]
             state = dataclasses.replace(state, physics=recorder)
             self._controls(state.action, recorder, carries, keys)
-            step_state = _step_state(state, jnp.float32(0), self.ctrl_dt)
-            for family in ("rewards", "terminations"):
-                self._evaluate(family, step_state, carries)
+            read = step_state(state, jnp.float32(0), self.ctrl_dt)
+            self._evaluate("rewards", read, carries)
+            flags, _ = self._evaluate("terminations", read, carries)
             for family in ("events", "commands"):
-                self._evaluate(family, step_state, carries, keys)
-            observations, _ = self._evaluate("observations", step_state, carries, keys)
-            self._fresh_episode(keys, jnp.float32(0), state)
-            return _Shapes(carries, commands, observations)
+                self._evaluate(family, read, carries, keys)
+            observations, _ = self._evaluate("observations", read, carries, keys)
+            record = new_record({**flags, DIVERGED: jnp.bool_(False)})
+            state = dataclasses.replace(state, record=record)
+            memories, _ = self._after_episode(state, context)
+            self._fresh_episode(keys, context, state, memories)
+            return _Shapes(carries, commands, observations, memories, record)
 
         shapes = jax.eval_shape(call_every_term, jax.random.key(0))
         return fields.names, shapes
@@ -130,19 +126,40 @@ class MujocoEnvironment(Environment):
     def initial_state(self) -> MujocoState:
         """See `Environment.initial_state`."""
         nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self._shapes)
-        return self._state(nothing.carries, nothing.commands)
+        record = nothing.record if self.has_memory else None
+        return self._state(nothing.carries, nothing.commands, nothing.memories, record)
+
+    @property
+    def has_memory(self) -> bool:
+        """See `Environment.has_memory`: whether a term has a memory that outlives episodes."""
+        return self._memories.has_any
+
+    def first_state(self, key: Key0) -> MujocoState:
+        """See `Environment.first_state`: draws the terms' memories of the environment."""
+        keys = TermKeys.split(key, self.terms.families())
+        memories = self._memories.init(keys.initial)
+        return dataclasses.replace(self.initial_state(), memories=memories)
+
+    def initial_run_memory(self, key: Key0) -> Any:
+        """See `Environment.initial_run_memory`: the terms' memories of the run."""
+        return self._memories.init_run(key)
+
+    def after_rollout(self, run_memory: Any, contributions: Any, progress: TrainingProgress) -> Any:
+        """See `Environment.after_rollout`."""
+        return self._memories.after_rollout(run_memory, contributions, progress)
 
     def reset(self, key: Key0) -> tuple[MujocoState, dict[str, Array]]:
-        """See `Environment.reset`; at the curriculum's highest level, 1."""
-        state = self.initial_state()
-        state, timestep = self.step_or_reset(
-            state, state.action, key, jnp.bool_(True), jnp.float32(1)
-        )
+        """See `Environment.reset`: of a new environment in a new run, at the highest level, 1."""
+        memory_key = jax.random.fold_in(key, 0xFFFFFFFF)  # the key itself is split for the terms
+        state = self.first_state(memory_key) if self.has_memory else self.initial_state()
+        context = hardest(self.initial_run_memory(jax.random.fold_in(memory_key, 0xFFFFFFFF)))
+        state, timestep = self.step_or_reset(state, state.action, key, jnp.bool_(True), context)
         return state, timestep.observations
 
     def step(self, state: MujocoState, action: Array, key: Key0) -> tuple[MujocoState, Timestep]:
         """See `Environment.step`; at the curriculum's highest level, 1."""
-        return self.step_or_reset(state, action, key, jnp.bool_(False), jnp.float32(1))
+        context = hardest(self.initial_run_memory(key))  # read by resets only
+        return self.step_or_reset(state, action, key, jnp.bool_(False), context)
 
     def randomized_physics(self, state: MujocoState) -> ModelFields:
         """See `Environment.randomized_physics`: the randomized fields of the model."""
@@ -158,14 +175,16 @@ class MujocoEnvironment(Environment):
         action: Float[Array, "action_size"],
         key: Key0,
         is_reset: Bool[Array, ""],
-        level: Float[Array, ""],
+        context: RunContext,
     ) -> tuple[MujocoState, Timestep]:
         """See `Environment.step_or_reset`: one compiled copy of the physics serves both."""
         keys = TermKeys.split(key, self.terms.families())
-        fresh, start = self._fresh_episode(keys, level, state)
+        level = context.level
+        memories, contributions = self._after_episode(state, context, is_reset)
+        fresh, start = self._fresh_episode(keys, context, state, memories)
 
         carries = state.carries
-        before = _step_state(state, level, self.ctrl_dt)
+        before = step_state(state, level, self.ctrl_dt)
         ctrl, carries = self._controls(action, state.physics, carries, keys)
         ctrl = jnp.where(is_reset, 0.0, ctrl)
         pushes, carries = self._evaluate("events", before, carries, keys)
@@ -181,7 +200,7 @@ class MujocoEnvironment(Environment):
         physics = self.engine.step(state.model_fields, physics, ctrl, start, is_reset)
         state = dataclasses.replace(state, physics=physics)
 
-        after = _step_state(state, level, self.ctrl_dt)
+        after = step_state(state, level, self.ctrl_dt)
         timestep, carries = self._judge(after, state.carries, is_reset)
         commands, carries = self._evaluate("commands", after, carries, keys)
         after = dataclasses.replace(after, commands=commands)
@@ -189,8 +208,27 @@ class MujocoEnvironment(Environment):
         timestep = dataclasses.replace(
             timestep,
             observations=_where(_has_diverged(physics), _zeros_like(observations), observations),
+            contributions=contributions,
         )
-        return dataclasses.replace(state, carries=carries, commands=commands), timestep
+        record = record_after(state.record, timestep, is_reset)
+        state = dataclasses.replace(state, carries=carries, commands=commands, record=record)
+        return state, timestep
+
+    def _after_episode(
+        self, state: MujocoState, context: RunContext, is_reset: Bool[Array, ""] | bool = True
+    ) -> tuple[Carries, Any]:
+        """Takes the episode that `state` ended into memories that outlive it.
+
+        Returns:
+          The memories of the environment, and contributions to that of the run.
+        """
+        record = state.record
+        if record is None or not self.has_memory:
+            return state.memories, ()
+        episode = episode_end(state, record, context.level, self.ctrl_dt)
+        # A new environment has had no episode yet.
+        has_ended = (state.num_steps > 0) & is_reset
+        return self._memories.after_episode(state.memories, state.carries, episode, has_ended)
 
     def _judge(
         self, after: StepState, carries: Carries, is_reset: Bool[Array, ""]
@@ -249,14 +287,14 @@ class MujocoEnvironment(Environment):
         return ctrl, {**carries, "actuators": moved_on}
 
     def _fresh_episode(
-        self, keys: TermKeys, level: Float[Array, ""], like: MujocoState
+        self, keys: TermKeys, context: RunContext, like: MujocoState, memories: Carries
     ) -> tuple[MujocoState, EpisodeStart]:
         """Draws a new episode: everything but its physics, and the state that physics starts in."""
-        carries = self._initial_carries(keys)
+        carries = self._memories.begin(memories, context.memory, keys.initial)
         start = EpisodeStart(*map(jnp.asarray, self._default_start))
         for name, reset in self.terms.resets.items():
             carry = carries["resets"][name]
-            moved = reset(start, level, carry, keys.call["resets"][name])
+            moved = reset(start, context.level, carry, keys.call["resets"][name])
             start, carries["resets"][name] = checked("resets", name, reset, moved, carry, start)
         fields = jax.tree.map(jnp.asarray, dict(self._default_fields))
         for name, randomizer in self.terms.randomizers.items():
@@ -274,24 +312,25 @@ class MujocoEnvironment(Environment):
             previous_action=jnp.zeros_like(like.action),
             commands=_zeros_like(like.commands),
             num_steps=jnp.zeros_like(like.num_steps),
+            memories=memories,
         )
         return fresh, start
 
-    def _initial_carries(self, keys: TermKeys) -> Carries:
-        return {
-            family: {name: term.init(keys.initial[family][name]) for name, term in terms.items()}
-            for family, terms in self.terms.families().items()
-        }
+    def _first_commands(
+        self, carries: Carries, memories: Carries, keys: TermKeys
+    ) -> tuple[dict[str, Array], Carries]:
+        """Returns the commands and the carries of an episode; used for their shapes."""
+        state = self._state(carries, {}, memories)
+        after = step_state(state, jnp.float32(0), self.ctrl_dt)
+        return self._evaluate("commands", after, carries, keys)
 
-    def _initial_carries_and_commands(self, keys: TermKeys) -> tuple[Carries, dict[str, Array]]:
-        """Returns the carries and the commands of an episode; used for their shapes."""
-        carries = self._initial_carries(keys)
-        state = self._state(carries, commands={})
-        after = _step_state(state, jnp.float32(0), self.ctrl_dt)
-        commands, carries = self._evaluate("commands", after, carries, keys)
-        return carries, commands
-
-    def _state(self, carries: Carries, commands: dict[str, Array]) -> MujocoState:
+    def _state(
+        self,
+        carries: Carries,
+        commands: dict[str, Array],
+        memories: Carries,
+        record: EpisodeRecord | None = None,
+    ) -> MujocoState:
         return MujocoState(
             physics=jax.tree.map(jnp.asarray, self.engine.initial_data()),
             model_fields=jax.tree.map(jnp.asarray, dict(self._default_fields)),
@@ -300,6 +339,8 @@ class MujocoEnvironment(Environment):
             previous_action=jnp.zeros(self.action_space.size),
             commands=commands,
             num_steps=jnp.int32(0),
+            memories=memories,
+            record=record,
         )
 
 
@@ -309,18 +350,8 @@ class _Shapes(NamedTuple):
     carries: Carries
     commands: dict[str, Any]
     observations: dict[str, Any]
-
-
-def _step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> StepState:
-    """Returns what terms read of an environment."""
-    return StepState(
-        physics=state.physics,
-        action=state.action,
-        previous_action=state.previous_action,
-        commands=state.commands,
-        time=state.num_steps * jnp.float32(ctrl_dt),
-        level=level,
-    )
+    memories: Carries
+    record: EpisodeRecord
 
 
 def _zeros_like(tree: Any) -> Any:

@@ -34,16 +34,16 @@ def checked(
     who = f'{family.removesuffix("s")} "{name}" ({type(term).__name__})'
     if type(result) is not tuple or len(result) != 2:
         raise TypeError(
-            f"The {who} returned {_describe(result)}; every term returns its value and its carry."
+            f"The {who} returned {describe(result)}; every term returns its value and its carry."
             " Write `return value, carry`."
         )
     value, moved_on = result
     if (rule := _broken_rule(family, term, value, like)) is not None:
-        raise TypeError(f"The {who} returned the value {_describe(value)}. {rule}")
-    if _types(moved_on) != _types(carry):
+        raise TypeError(f"The {who} returned the value {describe(value)}. {rule}")
+    if types_of(moved_on) != types_of(carry):
         raise TypeError(
-            f"The {who} returned the carry {_describe(moved_on)}, and init or the last call gave"
-            f" {_describe(carry)}. Return a carry of the same structure, shapes and dtypes, or the"
+            f"The {who} returned the carry {describe(moved_on)}, and init or the last call gave"
+            f" {describe(carry)}. Return a carry of the same structure, shapes and dtypes, or the"
             " one that came."
         )
     return value, moved_on
@@ -53,12 +53,12 @@ def _broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
     """Returns what a family's value should be if this one is something else."""
     if family == "resets":
         is_start = isinstance(value, EpisodeStart) and _shapes(value) == _shapes(like)
-        return None if is_start else f"Return {_describe(like)}, as start.replace(qpos=...) does."
+        return None if is_start else f"Return {describe(like)}, as start.replace(qpos=...) does."
     if family == "randomizers":
         assert isinstance(term, Randomizer)
         wanted = {field: like[field] for field in term.fields}
         is_kept = isinstance(value, Mapping) and _shapes(dict(value)) == _shapes(wanted)
-        return None if is_kept else f"Return its fields by name: {_describe(wanted)}."
+        return None if is_kept else f"Return its fields by name: {describe(wanted)}."
     if not isinstance(value, (Array, np.ndarray, np.generic, float, int)):  # bool is an int
         return "Return an array of jax.numpy."
     dtype, shape = jnp.result_type(value), jnp.shape(value)
@@ -79,7 +79,8 @@ def _broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
     return None if 0 not in shape else "Return at least one number."
 
 
-def _types(tree: Any) -> Types:
+def types_of(tree: Any) -> Types:
+    """Returns the dtype and shape of each leaf, in the structure of the tree."""
     return jax.tree.map(lambda x: f"{jnp.result_type(x)}{list(jnp.shape(x))}", tree)
 
 
@@ -87,11 +88,11 @@ def _shapes(tree: Any) -> Any:
     return jax.tree.map(jnp.shape, tree)
 
 
-def _describe(value: Any) -> str:
+def describe(value: Any) -> str:
     """Returns the types of a tree of arrays, or the class of something else."""
     if value is None:
         return "None"
     try:
-        return str(_types(value)).replace("'", "")
+        return str(types_of(value)).replace("'", "")
     except TypeError:
         return f"a {type(value).__name__}"

@@ -1,32 +1,37 @@
-"""The contract of curricula."""
+"""The contracts of curricula."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
+import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from ksim.terms.term import Carry, Term
+from ksim.terms.term import Carry, Term, TrainingProgress
 
 
 @struct.dataclass
-class TrainingProgress:
-    """What a curriculum may read after an iteration, over all devices.
+class EpisodeResult:
+    """How an episode of one environment went, for any world.
 
     Attributes:
-      iteration: `[]` iterations finished, this one included.
-      num_episodes: `[]` episodes that ended in this iteration.
-      mean_episode_length_seconds: `[]` their mean length, s; 0 if none ended.
-      mean_episode_return: `[]` their mean return; 0 if none ended.
+      length_seconds: `[]` its length, s.
+      episode_return: `[]` sum of its rewards.
+      is_terminated: `[]` whether it failed (or reached its goal); otherwise it timed out.
     """
 
-    iteration: Int[Array, ""]
-    num_episodes: Float[Array, ""]
-    mean_episode_length_seconds: Float[Array, ""]
-    mean_episode_return: Float[Array, ""]
+    length_seconds: Float[Array, ""]
+    episode_return: Float[Array, ""]
+    is_terminated: Bool[Array, ""]
 
 
 class Curriculum(Term):
-    """Sets how hard the task is, one level for the whole run."""
+    """Sets how hard the task is: one level for the whole run.
+
+    A level of its own for each environment is set by an `EnvironmentCurriculum`.
+    """
+
+    is_per_environment: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -36,3 +41,26 @@ class Curriculum(Term):
     @abstractmethod
     def __call__(self, progress: TrainingProgress, carry: Carry) -> tuple[Float[Array, ""], Carry]:
         """Returns the level of the next iteration, in [0, 1]. `carry` starts as `init` gave it."""
+
+    def next_level(self, level: Float[Array, ""], episode: EpisodeResult) -> Float[Array, ""]:
+        """Returns the level of an environment after an episode; the run's stays as it is."""
+        del episode
+        return level
+
+
+class EnvironmentCurriculum(Curriculum):
+    """Sets how hard the task is in each environment, by how its own episodes went.
+
+    The level of the run is the mean over the environments: it is logged, and evaluations and films
+    are at that level.
+    """
+
+    is_per_environment: ClassVar[bool] = True
+
+    @abstractmethod
+    def next_level(self, level: Float[Array, ""], episode: EpisodeResult) -> Float[Array, ""]:
+        """Returns the level of one environment, in [0, 1], after an episode at `level`."""
+
+    def __call__(self, progress: TrainingProgress, carry: Carry) -> tuple[Float[Array, ""], Carry]:
+        """Returns the mean level of the environments."""
+        return jnp.asarray(progress.mean_level), carry

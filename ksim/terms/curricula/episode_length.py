@@ -5,8 +5,9 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from ksim.terms.curricula.base import Curriculum, TrainingProgress
+from ksim.terms.curricula.base import Curriculum
 from ksim.terms.parts.checks import check_fraction, check_not_negative, check_positive
+from ksim.terms.term import TrainingProgress
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ksim.terms.curricula.base import Curriculum, TrainingProgress
+from ksim.terms.curricula.base import Curriculum
 from ksim.terms.parts.checks import check_fraction, check_positive
-from ksim.terms.term import Carry
+from ksim.terms.term import Carry, TrainingProgress
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import ksim
+from ksim.envs import hardest
 from tests.small_mujoco_task import SmallMujocoConfig
 
 # Two balls of 0.1 m on rails, whose joints are at 0 where they touch the floor. The second one,
@@ -59,10 +60,10 @@ def test_what_touches_now(engine):
     config = SmallMujocoConfig(num_devices=1, engine=engine)
     environment = BallsTask(config).environment
     step = jax.jit(environment.step_or_reset)
-    state, key, level = environment.initial_state(), jax.random.key(0), jnp.ones(())
+    state, key = environment.initial_state(), jax.random.key(0)
     for time in (0.0, 0.02, 0.04, 0.06):
         with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
-            state, timestep = step(state, jnp.zeros(1), key, jnp.asarray(time == 0.0), level)
+            state, timestep = step(state, jnp.zeros(1), key, jnp.asarray(time == 0.0), hardest())
         foot, knee = timestep.observations["position"]
         assert timestep.observations["feet"] == (foot < 0)
         assert time > 0.0 or foot < 0

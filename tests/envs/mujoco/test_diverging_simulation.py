@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import ksim
+from ksim.envs import RunContext
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 NUM_ENVS, KICKED, STEPS = 4, 2, 5
@@ -45,7 +46,7 @@ def run(engine, strength):
         keys = jax.random.split(jax.random.fold_in(jax.random.key(1), index), NUM_ENVS)
         level = jnp.zeros(NUM_ENVS).at[KICKED].set(1.0 if index == 2 else 0.0)
         with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
-            state, timestep = step(state, jnp.ones((NUM_ENVS, 1)), keys, is_over, level)
+            state, timestep = step(state, jnp.ones((NUM_ENVS, 1)), keys, is_over, RunContext(level))
         assert np.isfinite(timestep.reward).all()
         assert all(np.isfinite(x).all() for x in timestep.observations.values())
         is_over = timestep.terminations["diverged"]
