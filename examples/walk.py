@@ -131,7 +131,7 @@ def film(config: WalkConfig, run: Path, name: str, **options: Any) -> None:
     task = ExamTask(exam)
     try:
         # Not `run`: with several processes that would tell the others of an error, and end them.
-        film_checkpoint(task.build(), task.config)
+        film_checkpoint(task.build(), task.config, task.start)
     except ksim.ConfigError as error:
         if task.processes.is_main:
             print(f"No film: {error}", file=sys.stderr)

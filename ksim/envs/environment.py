@@ -108,6 +108,11 @@ class Environment(ABC):
         return None
 
     @property
+    def physics_description(self) -> str | None:
+        """What steps the physics, for the log of a run; `None` says nothing."""
+        return None
+
+    @property
     def compiler_options(self) -> Mapping[str, Any]:
         """What XLA is told beside its defaults when a rollout is compiled for a CPU."""
         return {}

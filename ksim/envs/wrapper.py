@@ -42,6 +42,11 @@ class Wrapper(Environment):
         return self.within.physics_model
 
     @property
+    def physics_description(self) -> str | None:
+        """See `Environment.physics_description`."""
+        return self.within.physics_description
+
+    @property
     def compiler_options(self) -> Mapping[str, Any]:
         """See `Environment.compiler_options`."""
         return self.within.compiler_options

@@ -71,8 +71,8 @@ def load_checkpoint(
       ValueError: if there is no intact checkpoint, or it does not fit the template: it names the
         leaves, what was expected and what was found.
     """
-    path = find_checkpoint(Path(directory))
-    restored = jax.tree.map(jnp.asarray, checkpoint.restore_checkpoint(path, template))
+    found = find_checkpoint(Path(directory))
+    restored = jax.tree.map(jnp.asarray, found.restore(template))
     return restored if replicate_to is None else replicate(restored, replicate_to)
 
 

@@ -24,6 +24,7 @@ from ksim.storage.state_leaves import check_specs_fit, leaf_specs
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, RunState, TrainingLoop
 from ksim.training.program import Program
+from ksim.training.start import Start
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
 
@@ -96,14 +97,14 @@ def train_ppo(
     if runner_config.is_compilation_cached:
         enable_compilation_cache()
     program, recorder = task.build(), HistoryRecorder()
-    start = None if agent_state is None else _start_with(agent_state, program, runner_config.seed)
+    known = None if agent_state is None else _start_with(agent_state, program, runner_config.seed)
     console = None if runner_config.is_progress_shown else Console(file=io.StringIO())
     with RunStatus(task.num_updates, console) as status:
         status.message(_introduction(env, program))
         settings = _loop_settings(runner_config.seed, task.num_updates)
         loop = TrainingLoop(program, settings, None, [recorder], status)
         # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.
-        state = loop.run(start, GracefulStop(), time.monotonic())
+        state = loop.run(Start(train_state=known), GracefulStop(), time.monotonic())
     return _train_state(program, state), recorder.history()
 
 

@@ -14,11 +14,11 @@ from ksim.reporting.status import RunStatus
 from ksim.rl import Policy
 from ksim.storage.run_directory import obstacle_to_writing
 from ksim.training.program import Program
-from ksim.training.run import load_train_state
+from ksim.training.start import Start
 from ksim.training.train_state import TrainState
 
 
-def view_checkpoint(program: Program, config: WatchedRunConfig) -> None:
+def view_checkpoint(program: Program, config: WatchedRunConfig, start: Start) -> None:
     """Shows the policy in MuJoCo's window until that is closed.
 
     Raises:
@@ -26,12 +26,12 @@ def view_checkpoint(program: Program, config: WatchedRunConfig) -> None:
     """
     from ksim.render.viewer import view_policy
 
-    train_state, _ = load_train_state(program, config)
+    train_state, _ = start.load_train_state(program, config)
     policy = deterministic_policy(program, train_state)
     view_policy(program.environment, policy, train_state.level, config.seed)
 
 
-def film_checkpoint(program: Program, config: WatchedRunConfig) -> Path:
+def film_checkpoint(program: Program, config: WatchedRunConfig, start: Start) -> Path:
     """Films the deterministic policy in one environment; of several processes the main one does.
 
     Returns:
@@ -51,7 +51,7 @@ def film_checkpoint(program: Program, config: WatchedRunConfig) -> Path:
         body_id=body_to_follow(environment.model),
     )
     check_picture(mj_model, picture)
-    train_state, checkpoint = load_train_state(program, config)
+    train_state, checkpoint = start.load_train_state(program, config)
     path = Path(config.video_path or _default_path(checkpoint))
     if not current_processes().is_main:
         return path

@@ -12,6 +12,7 @@ either the whole checkpoint or none. Without ksim the arrays are read by
 """
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -22,7 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from ksim.storage.manifest import force_to_disk, verify_manifest, write_manifest
+from ksim.storage.manifest import (
+    Files,
+    check_sizes,
+    force_to_disk,
+    verify_manifest,
+    write_manifest,
+)
 from ksim.storage.state_leaves import (
     LeafSpec,
     check_specs_fit,
@@ -33,7 +40,7 @@ from ksim.storage.state_leaves import (
 )
 
 _ARRAYS_NAME = "arrays"
-_METADATA_NAME = "metadata.json"
+METADATA_NAME = "metadata.json"
 
 
 class CheckpointSaveError(OSError):
@@ -69,7 +76,7 @@ def save_checkpoint(directory: Path, step: int, state: PyTree, metadata: dict[st
         _clear_leftovers(directory)
         temporary.mkdir()
         _write_arrays(temporary / _ARRAYS_NAME, arrays)
-        (temporary / _METADATA_NAME).write_text(text)
+        (temporary / METADATA_NAME).write_text(text)
         write_manifest(temporary)
         _put_in_place(temporary, final)
     except (OSError, ValueError) as error:  # orbax reports a full disk as a ValueError
@@ -82,80 +89,86 @@ def save_checkpoint(directory: Path, step: int, state: PyTree, metadata: dict[st
     return final
 
 
-def restore_checkpoint(path: Path, target: PyTree, part: str | tuple[str, ...] = "") -> PyTree:
-    """Reads the checkpoint at `path`, or a part of it, into the structure of `target`.
+@dataclasses.dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint on disk; its files were compared with their manifest when it was opened.
 
-    Args:
-      path: a checkpoint, as `find_checkpoint` returns it.
-      target: pytree of arrays, typed keys or `ShapeDtypeStruct`s; only structure, shapes and
-        dtypes are read.
-      part: only leaves whose name begins so, or with one of these, are looked at, as in "train/";
-        all by default.
+    Attributes:
+      path: where it is.
+      step: the iterations that were completed when it was saved.
+      metadata: what was saved with it.
+      leaves: the JSON record of every leaf, by name.
+      files: those of its manifest.
+    """
 
-    Returns:
-      A pytree like `target`, with numpy arrays and typed keys, bit for bit as they were saved.
+    path: Path
+    step: int
+    metadata: dict[str, Any]
+    leaves: dict[str, Any]
+    files: Files
+
+    def has_part(self, part: str) -> bool:
+        """Returns whether there are leaves whose name begins so, as in "train/"."""
+        return any(name.startswith(part) for name in self.leaves)
+
+    def check_fits(self, target: PyTree, part: str | tuple[str, ...] = "") -> None:
+        """Compares the leaves with those of `target`, without reading arrays.
+
+        Args:
+          target: pytree of arrays, typed keys or `ShapeDtypeStruct`s; only structure, shapes and
+            dtypes are read.
+          part: only leaves whose name begins so, or with one of these, are looked at, as in
+            "train/"; all by default.
+
+        Raises:
+          CheckpointMismatchError: naming each leaf, what was expected and what was found.
+        """
+        found = {
+            name: LeafSpec(tuple(record["shape"]), record["dtype"])
+            for name, record in self.leaves.items()
+            if name.startswith(part)
+        }
+        check_specs_fit(leaf_specs(target), found, f"Checkpoint {self.path}")
+
+    def restore(self, target: PyTree, part: str | tuple[str, ...] = "") -> PyTree:
+        """Reads the checkpoint, or a part of it, into the structure of `target`.
+
+        Args:
+          target: as for `check_fits`.
+          part: likewise.
+
+        Returns:
+          A pytree like `target`, with numpy arrays and typed keys, bit for bit as they were saved.
+
+        Raises:
+          CheckpointCorruptError: if a file has vanished since the checkpoint was opened.
+          CheckpointMismatchError: if leaves, shapes or dtypes differ from those of `target`.
+        """
+        self.check_fits(target, part)
+        check_sizes(self.path, self.files)
+        records = {name: self.leaves[name] for name in named_leaves(target)}
+        stored = [name for name, record in records.items() if 0 not in record["shape"]]
+        arrays = _read_arrays(self.path / _ARRAYS_NAME, stored)
+        leaves = [_to_leaf(arrays.get(name), record) for name, record in records.items()]
+        return jax.tree.unflatten(jax.tree.structure(target), leaves)
+
+
+def open_checkpoint(path: Path) -> SavedCheckpoint:
+    """Verifies every file of the checkpoint at `path`, and reads what it says of itself.
 
     Raises:
       CheckpointCorruptError: if a file is missing or was changed.
-      CheckpointMismatchError: if leaves, shapes or dtypes differ from those of `target`.
     """
-    verify_manifest(path)
-    check_checkpoint_fits(path, target, part)
-    records = _read_description(path)["leaves"]
-    names = list(named_leaves(target))
-    arrays = _read_arrays(
-        path / _ARRAYS_NAME, [name for name in names if 0 not in records[name]["shape"]]
+    files = verify_manifest(path, required=METADATA_NAME)
+    description = read_description(path)
+    return SavedCheckpoint(
+        path, int(description["step"]), description["metadata"], description["leaves"], files
     )
-    leaves = [_to_leaf(arrays.get(name), records[name]) for name in names]
-    return jax.tree.unflatten(jax.tree.structure(target), leaves)
 
 
-def check_checkpoint_fits(path: Path, target: PyTree, part: str | tuple[str, ...] = "") -> None:
-    """Compares the leaves of a checkpoint with those of `target`, without reading its arrays.
-
-    Args:
-      path: the checkpoint.
-      target: as for `restore_checkpoint`.
-      part: likewise.
-
-    Raises:
-      CheckpointCorruptError: if the metadata is missing or was changed.
-      CheckpointMismatchError: naming each leaf, what was expected and what was found.
-    """
-    expected = leaf_specs(target)
-    found = {
-        name: LeafSpec(tuple(record["shape"]), record["dtype"])
-        for name, record in _read_description(path)["leaves"].items()
-        if name.startswith(part)
-    }
-    check_specs_fit(expected, found, f"Checkpoint {path}")
-
-
-def has_part(path: Path, part: str) -> bool:
-    """Returns whether a checkpoint has leaves whose name begins so, as in "train/".
-
-    Raises:
-      CheckpointCorruptError: if the metadata is missing or was changed.
-    """
-    return any(name.startswith(part) for name in _read_description(path)["leaves"])
-
-
-def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata that was saved with the checkpoint at `path`.
-
-    Raises:
-      CheckpointCorruptError: if the metadata is missing or was changed.
-    """
-    return _read_description(path)["metadata"]
-
-
-def read_step(path: Path) -> int:
-    """The iterations that were completed when the checkpoint at `path` was saved.
-
-    Raises:
-      CheckpointCorruptError: if the metadata is missing or was changed.
-    """
-    return int(_read_description(path)["step"])
+def read_description(path: Path) -> Any:
+    """Returns the content of a checkpoint's `metadata.json`, which nothing vouches for here."""
+    return json.loads((path / METADATA_NAME).read_text())
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -214,11 +227,6 @@ def _checkpointer() -> Any:
         ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
         multiprocessing_options=alone,
     )
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    verify_manifest(path, _METADATA_NAME)
-    return json.loads((path / _METADATA_NAME).read_text())
 
 
 def _put_in_place(temporary: Path, final: Path) -> None:

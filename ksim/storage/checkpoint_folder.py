@@ -2,14 +2,26 @@
 
 import contextlib
 import logging
+import math
 import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from ksim.config import ConfigError
-from ksim.storage.checkpoint import put_back, read_metadata
-from ksim.storage.manifest import MANIFEST_NAME, CheckpointCorruptError, verify_manifest
+from ksim.storage.checkpoint import (
+    METADATA_NAME,
+    SavedCheckpoint,
+    open_checkpoint,
+    put_back,
+    read_description,
+)
+from ksim.storage.manifest import (
+    MANIFEST_NAME,
+    CheckpointCorruptError,
+    check_sizes,
+    verify_file,
+)
 
 EVALUATION_RETURN = "evaluation_return"
 """Of a checkpoint's metadata: the mean return of its policy, if it was evaluated."""
@@ -34,35 +46,61 @@ def list_checkpoints(directory: Path) -> list[Path]:
     return sorted(filter(_is_named_checkpoint, directory.iterdir()), key=step_of)
 
 
-def latest_checkpoint(directory: Path) -> Path | None:
+def latest_checkpoint(directory: Path) -> SavedCheckpoint | None:
     """The newest intact checkpoint in `directory`, or None; damaged ones are logged and skipped."""
     return _first_intact(reversed(list_checkpoints(directory)))
 
 
-def best_checkpoint(directory: Path) -> Path | None:
+def best_checkpoint(directory: Path) -> SavedCheckpoint | None:
     """The intact checkpoint in `directory` that was evaluated best, or None if none was evaluated.
 
     Of equally good ones it is the newest.
     """
-    evaluated = evaluation_returns(directory)
-    return _first_intact(sorted(evaluated, key=lambda path: (evaluated[path], path), reverse=True))
+    return _first_intact(_claimed_returns(directory))
 
 
-def evaluation_returns(directory: Path) -> dict[Path, float]:
-    """The mean return of their evaluation, of those checkpoints in `directory` that have one."""
+def best_return(directory: Path, opened: SavedCheckpoint | None = None) -> float:
+    """Returns the highest mean return of the checkpoints in `directory`; -inf if none has one.
+
+    Args:
+      directory: the folder of a run's checkpoints.
+      opened: a checkpoint whose metadata need not be verified again.
+    """
+    for path, value in _claimed_returns(directory).items():
+        with contextlib.suppress(CheckpointCorruptError):  # it is reported when it is to be used
+            if opened is None or path != opened.path:
+                verify_file(path, METADATA_NAME)
+            return value
+    return -math.inf
+
+
+def _claimed_returns(directory: Path) -> dict[Path, float]:
+    """Returns the mean return of evaluated checkpoints, the best first; nothing is verified.
+
+    A damaged one may claim what it likes: to be chosen it has to be intact.
+    """
     returns = {}
     for path in list_checkpoints(directory):
-        with contextlib.suppress(CheckpointCorruptError):  # it is reported when it is to be used
-            metadata = read_metadata(path)
-            if EVALUATION_RETURN in metadata:
-                returns[path] = float(metadata[EVALUATION_RETURN])
-    return returns
+        # One that cannot be read is reported when it is to be used.
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            returns[path] = float(read_description(path)["metadata"][EVALUATION_RETURN])
+    return dict(sorted(returns.items(), key=lambda item: (item[1], item[0]), reverse=True))
 
 
-def _first_intact(paths: Iterable[Path]) -> Path | None:
+def _first_intact(paths: Iterable[Path]) -> SavedCheckpoint | None:
     for path in paths:
         try:
-            verify_manifest(path)
+            return open_checkpoint(path)
+        except CheckpointCorruptError as error:
+            _logger.warning("%s Skipping it.", error)
+    return None
+
+
+def _first_whole(paths: Iterable[Path]) -> Path | None:
+    """Returns the first checkpoint whose files have their sizes; what is in them is not read."""
+    for path in paths:
+        try:
+            check_sizes(path)
         except CheckpointCorruptError as error:
             _logger.warning("%s Skipping it.", error)
         else:
@@ -70,8 +108,8 @@ def _first_intact(paths: Iterable[Path]) -> Path | None:
     return None
 
 
-def find_checkpoint(path: Path) -> Path:
-    """The checkpoint that `path` names, verified.
+def find_checkpoint(path: Path) -> SavedCheckpoint:
+    """The checkpoint that `path` names, opened and thus verified.
 
     Args:
       path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one;
@@ -83,8 +121,7 @@ def find_checkpoint(path: Path) -> Path:
         changed.
     """
     if (path / MANIFEST_NAME).is_file():
-        verify_manifest(path)
-        return path
+        return open_checkpoint(path)
     is_best_meant = path.name == BEST_NAME and not path.exists()
     folder, choose = (path.parent, best_checkpoint) if is_best_meant else (path, latest_checkpoint)
     for directory in (folder, folder / "checkpoints"):
@@ -103,7 +140,8 @@ def find_checkpoint(path: Path) -> Path:
 def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
     """Removes all but the `keep` newest checkpoints and the best one, oldest first.
 
-    Call it after a save.
+    Call it after a save. Of the best one only the sizes of its files are looked at: it is read and
+    verified when it is to be used, and not at every save.
 
     Args:
       directory: the folder of a run's checkpoints.
@@ -118,7 +156,7 @@ def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
     if keep < 1:
         raise ValueError(f"keep={keep}: at least 1 checkpoint must be kept.")
     older = list_checkpoints(directory)[:-keep]
-    best = best_checkpoint(directory) if older else None
+    best = _first_whole(_claimed_returns(directory)) if older else None
     removed = [path for path in older if path != best]
     for path in removed:
         # Hidden first: a kill in the middle must not leave half a checkpoint under its name.

@@ -14,6 +14,9 @@ from ksim.config import ConfigError
 
 MANIFEST_NAME = "manifest.json"
 
+Files = dict[str, Any]
+"""Of a manifest: size and SHA-256 of every file, by its relative path."""
+
 _FORMAT = "sha256-manifest-1"
 
 
@@ -38,27 +41,62 @@ def write_manifest(directory: Path) -> None:
         force_to_disk(path)
 
 
-def verify_manifest(directory: Path, name: str | None = None) -> None:
+def verify_manifest(directory: Path, required: str) -> Files:
     """Compares the files of `directory` with its manifest.
 
     Args:
       directory: a directory that `write_manifest` finished.
-      name: the one file to compare, by its relative path; all of them if None.
+      required: the relative path of a file that must be among them.
+
+    Returns:
+      The files of the manifest.
 
     Raises:
       CheckpointCorruptError: naming the first bad file, what was expected and what was found.
     """
     files = _read_manifest(directory)
-    for file_name in files if name is None else (name,):
-        expected = files.get(file_name)
-        path = directory / file_name
-        if expected is None:
-            raise _corrupt(directory, MANIFEST_NAME, f"an entry for {file_name}", "none")
+    for name in (required, *(name for name in files if name != required)):
+        _verify(directory, name, files)
+    return files
+
+
+def verify_file(directory: Path, name: str) -> None:
+    """Does what `verify_manifest` does, for the one file of this relative path."""
+    _verify(directory, name, _read_manifest(directory))
+
+
+def check_sizes(directory: Path, verified: Files | None = None) -> None:
+    """Compares the sizes of the files of `directory` with its manifest; reads none of them.
+
+    Args:
+      directory: as for `verify_manifest`.
+      verified: what that returned, if the manifest must still be the same.
+
+    Raises:
+      CheckpointCorruptError: as `verify_manifest` does.
+    """
+    files = _read_manifest(directory)
+    if verified not in (None, files):
+        raise _corrupt(directory, MANIFEST_NAME, "the one that was verified", "a later one")
+    for name, expected in files.items():
+        path = directory / name
         if not path.is_file():
-            raise _corrupt(directory, file_name, f"{expected}", "no such file")
-        found = _record(path)
-        if found != expected:
-            raise _corrupt(directory, file_name, f"{expected}", f"{found}")
+            raise _corrupt(directory, name, f"{expected}", "no such file")
+        size = path.stat().st_size
+        if not isinstance(expected, dict) or expected.get("size") != size:
+            raise _corrupt(directory, name, f"{expected}", f"{size} bytes")
+
+
+def _verify(directory: Path, name: str, files: Files) -> None:
+    expected = files.get(name)
+    path = directory / name
+    if expected is None:
+        raise _corrupt(directory, MANIFEST_NAME, f"an entry for {name}", "none")
+    if not path.is_file():
+        raise _corrupt(directory, name, f"{expected}", "no such file")
+    found = _record(path)
+    if found != expected:
+        raise _corrupt(directory, name, f"{expected}", f"{found}")
 
 
 def force_to_disk(path: Path) -> None:
@@ -70,7 +108,7 @@ def force_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _read_manifest(directory: Path) -> dict[str, Any]:
+def _read_manifest(directory: Path) -> Files:
     path = directory / MANIFEST_NAME
     try:
         match json.loads(path.read_bytes()):

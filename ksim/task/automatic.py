@@ -13,6 +13,7 @@ from ksim.task.config import RLConfig
 if TYPE_CHECKING:
     from ksim.parallel import Partitioner
     from ksim.training.program import Program
+    from ksim.training.start import Start
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
@@ -33,7 +34,7 @@ class SizedTask(Protocol[ConfigT]):
         ...
 
 
-def settle_automatic(task: SizedTask[ConfigT]) -> tuple[ConfigT, dict[str, str]]:
+def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, dict[str, str]]:
     """Chooses the number of environments of a task whose config says `num_envs=auto`.
 
     `batch_size` is `num_envs` divided by the number of minibatches that the task has by default. A
@@ -41,6 +42,7 @@ def settle_automatic(task: SizedTask[ConfigT]) -> tuple[ConfigT, dict[str, str]]
 
     Args:
       task: the task.
+      start: where its run starts.
 
     Returns:
       Its config with numbers, and what to note of which option.
@@ -51,16 +53,13 @@ def settle_automatic(task: SizedTask[ConfigT]) -> tuple[ConfigT, dict[str, str]]
     import jax
 
     from ksim.preflight.number_of_environments import choose_num_envs
-    from ksim.storage.checkpoint import read_metadata
-    from ksim.training.resuming import checkpoint_to_continue
 
     config = task.config
     num_batches = config.default_num_batches
     devices = task.partitioner.devices  # before anything else starts JAX: it may simulate some
-    checkpoint = checkpoint_to_continue(config)
-    if checkpoint is not None:
-        num_envs = int(read_metadata(checkpoint)["num_envs"])
-        reason = f"num_envs=auto: the number that {checkpoint} was saved with."
+    if start.checkpoint is not None:
+        num_envs = int(start.checkpoint.metadata["num_envs"])
+        reason = f"num_envs=auto: the number that {start.path} was saved with."
     elif jax.process_count() > 1:
         raise ConfigError(
             f"num_envs=auto measures in one process, and there are {jax.process_count()}."

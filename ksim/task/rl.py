@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ksim.training.evaluation import Episodes
     from ksim.training.program import Program
     from ksim.training.run import RunResult
+    from ksim.training.start import Start
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
@@ -60,6 +61,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             check_machine_may_run_warp()
         self.config = config
         self._notes: dict[str, str] = {}
+        self._start: Start | None = None
 
     @classmethod
     def _check_config(cls, config: Any) -> None:
@@ -232,13 +234,15 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
-        from ksim.training.run_check import check_run
+        from ksim.training.start import check_places
 
-        check_run(self.config, _snake_case(type(self).__name__))
+        check_places(self.config, _snake_case(type(self).__name__))
+        self._start = None  # what was found before may be gone
+        start = self.start
         if self.config.is_num_envs_auto:
             from ksim.task.automatic import settle_automatic
 
-            self.config, notes = settle_automatic(self)
+            self.config, notes = settle_automatic(self, start)
             self._notes |= notes
         if self.config.matmul_precision == "auto":
             from ksim.parallel.processes import check_agreement, current_processes
@@ -249,6 +253,15 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             check_agreement(current_processes(), {"matmul_precision chosen by auto": precision})
             self.config = dataclasses.replace(self.config, matmul_precision=precision)
             self._notes["matmul_precision"] = reason
+
+    @property
+    def start(self) -> Start:
+        """Where the run starts: looked up, and verified, whenever the task is built."""
+        from ksim.training.start import Start
+
+        if self._start is None:
+            self._start = Start.of(self.config)
+        return self._start
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.
@@ -287,14 +300,14 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
                 from ksim.training.overlap import overlapped
 
                 program = overlapped(program)
-            return run.train(program, self.config)
+            return run.train(program, self.config, self.start)
         if self.config.run_mode == "evaluate":
-            return run.evaluate_checkpoint(program, self.config).metrics()
+            return run.evaluate_checkpoint(program, self.config, self.start).metrics()
         from ksim.render import watching
 
         if self.config.run_mode == "render":
-            return watching.film_checkpoint(program, self.config)
-        watching.view_checkpoint(program, self.config)
+            return watching.film_checkpoint(program, self.config, self.start)
+        watching.view_checkpoint(program, self.config, self.start)
         return None
 
     def evaluate_episodes(self, observations: Sequence[str] = ()) -> Episodes:
@@ -314,7 +327,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         """
         from ksim.training.run import evaluate_checkpoint
 
-        return evaluate_checkpoint(self.build(), self.config, observations)
+        return evaluate_checkpoint(self.build(), self.config, self.start, observations)
 
     @classmethod
     def launch(cls, config: ConfigT, arguments: Sequence[str] | None = None) -> Any:

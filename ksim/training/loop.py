@@ -5,7 +5,6 @@ import functools
 import math
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy as np
 from ksim.parallel.processes import ProcessGroup, SingleProcess, report_to_launcher
 from ksim.reporting.loggers import MetricsLogger
 from ksim.reporting.status import RunStatus
-from ksim.storage.checkpoint import has_part, restore_checkpoint, save_checkpoint
-from ksim.storage.checkpoint_folder import EVALUATION_RETURN, evaluation_returns, prune_checkpoints
+from ksim.storage.checkpoint import save_checkpoint
+from ksim.storage.checkpoint_folder import EVALUATION_RETURN, best_return, prune_checkpoints
 from ksim.storage.run_directory import RunDirectory
 from ksim.training.actor import Acted, Actor
 from ksim.training.compilation import compile_program
@@ -23,8 +22,8 @@ from ksim.training.garbage_collection import no_garbage_collection
 from ksim.training.interrupt import GracefulStop
 from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
 from ksim.training.program import TRAIN, CompiledProgram, Program
+from ksim.training.start import Start
 from ksim.training.telemetry import Telemetry, device_metrics
-from ksim.training.train_state import TrainState
 from ksim.training.workload import Workload
 
 
@@ -113,14 +112,11 @@ class TrainingLoop:
         self._evaluation_return = -math.inf
         self._ahead: Future[Acted] | None = None
 
-    def run(
-        self, start_from: Path | TrainState | None, stop: GracefulStop, start_time: float
-    ) -> RunState:
+    def run(self, start: Start, stop: GracefulStop, start_time: float) -> RunState:
         """Trains.
 
         Args:
-          start_from: the checkpoint to continue from, or a train state to begin with in new
-            environments; `None` starts anew.
+          start: where the run starts.
           stop: says when the user wants to stop.
           start_time: when the run began (`time.monotonic`), for `time/first_update_seconds`.
 
@@ -131,14 +127,15 @@ class TrainingLoop:
         with ThreadPoolExecutor(max_workers=1) as other_thread, no_garbage_collection():
             with status.phase("tracing the initial state"):
                 train_state, env_state, acting_state = program.placed_shapes()
-            initial_state = other_thread.submit(self.initial_state, start_from)
+            initial_state = other_thread.submit(self.initial_state, start)
             request = program.rollout_request(TRAIN, 0)
             compiled = compile_program(
                 program, train_state, env_state, request, status, acting_state
             )
             with status.phase("building the initial state"):
                 state = initial_state.result()
-        self.best_return = self._processes.from_main("the best evaluation", self._kept_return())
+        kept = self._kept_return(start)
+        self.best_return = self._processes.from_main("the best evaluation", kept)
         actor = Actor(program, compiled.rollout)
         first_iteration = state.iteration
         began = time.monotonic()
@@ -162,18 +159,12 @@ class TrainingLoop:
             self._save(state)
         return state
 
-    def initial_state(self, start_from: Path | TrainState | None) -> RunState:
+    def initial_state(self, start: Start) -> RunState:
         """Returns the state of a new run, or that of a checkpoint."""
         program = self._program
-        if not isinstance(start_from, Path):
-            train_state = start_from or program.initial_train_state(self._settings.seed)
-            env_state = program.new_environments(self._settings.seed)
-            acting_state = train_state
-        else:
-            target, parts = saved_state(program, start_from)
-            whole = restore_checkpoint(start_from, target, parts)
-            train_state, env_state = whole["train"], whole["environments"]
-            acting_state = whole.get("acting", train_state)
+        whole = start.states(program, self._settings.seed)
+        train_state, env_state = whole["train"], whole["environments"]
+        acting_state = whole.get("acting", train_state)
         is_overlapped = program.host is not None
         return RunState(
             train_state=program.place_train_state(train_state),
@@ -255,12 +246,11 @@ class TrainingLoop:
         self._evaluation_return = metrics["eval/episode/return"]
         return metrics
 
-    def _kept_return(self) -> float:
+    def _kept_return(self, start: Start) -> float:
         """Returns the best return of the checkpoints that the directory has already."""
         if self._directory is None or not self._processes.is_main:
             return -math.inf
-        returns = evaluation_returns(self._directory.checkpoints_path)
-        return max(returns.values(), default=-math.inf)
+        return best_return(self._directory.checkpoints_path, start.checkpoint)
 
     def _decide_together(self, state: RunState, stop: GracefulStop) -> None:
         """Settles what the clock and signals say, which one process may see and another not."""
@@ -333,15 +323,3 @@ class TrainingLoop:
     @staticmethod
     def _is_due(period: int | None, state: RunState) -> bool:
         return period is not None and state.iteration % period == 0
-
-
-def saved_state(program: Program, path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Returns what a run takes of a checkpoint: shapes and dtypes, and the names of the parts.
-
-    What acted in a run that overlapped is of no use to one that does not; and a run that did not
-    overlap is continued by what learned last.
-    """
-    parts = {"train": program.train_state_shapes, "environments": program.environment_shapes}
-    if program.host is not None and has_part(path, "acting/"):
-        parts["acting"] = program.train_state_shapes
-    return parts, tuple(f"{name}/" for name in parts)

@@ -10,13 +10,8 @@ from pathlib import Path
 from typing import SupportsFloat
 
 from ksim.config import save_config
-from ksim.config.concerns import RunConfig, TrainingConfig
-from ksim.parallel.processes import (
-    ProcessGroup,
-    check_agreement,
-    current_processes,
-    report_to_launcher,
-)
+from ksim.config.concerns import PhysicsConfig, TrainingConfig
+from ksim.parallel.processes import ProcessGroup, current_processes, report_to_launcher
 from ksim.reporting.loggers import (
     JsonLinesLogger,
     MetricsLogger,
@@ -24,31 +19,17 @@ from ksim.reporting.loggers import (
     attach_log_file,
 )
 from ksim.reporting.status import RunStatus
-from ksim.storage.checkpoint import check_checkpoint_fits, read_step, restore_checkpoint
 from ksim.storage.checkpoint_folder import BEST_NAME, set_aside_later_checkpoints
-from ksim.storage.run_directory import (
-    RunDirectory,
-    create_run_directory,
-)
+from ksim.storage.run_directory import RunDirectory, create_run_directory
 from ksim.storage.run_lock import run_lock
+from ksim.training.baseline import single_device_rate
 from ksim.training.compilation import compile_rollout
-from ksim.training.evaluation import (
-    Episodes,
-    evaluation_environments,
-    run_episodes,
-)
+from ksim.training.evaluation import Episodes, evaluation_environments, run_episodes
 from ksim.training.interrupt import GracefulStop
-from ksim.training.loop import LoopSettings, TrainingLoop, saved_state
+from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
-from ksim.training.resuming import (
-    checkpoint_to_continue,
-    checkpoint_to_load,
-    differences,
-    run_metadata,
-    start_text,
-)
-from ksim.training.run_check import check_places, single_device_rate
+from ksim.training.start import Start
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
 
@@ -80,12 +61,13 @@ class RunResult:
     metrics: Metrics
 
 
-def train(program: Program, config: TrainingConfig) -> RunResult:
+def train(program: Program, config: TrainingConfig, start: Start) -> RunResult:
     """Trains until `max_steps`, Ctrl-C or SIGTERM, and says where the run is.
 
     Args:
       program: the built task.
       config: the task's config; it is written into the run's directory.
+      start: where the run starts.
 
     Returns:
       How it ended.
@@ -96,12 +78,11 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     """
     start_time = time.monotonic()
     processes = current_processes()
-    check_places(config, program.task_name)
-    start_from, finished = _start(program, config, processes)
+    start.check(program, processes)
     if config.is_compilation_cached:
         enable_compilation_cache()
     with contextlib.ExitStack() as context:
-        run_directory = _open_run_directory(program, config, start_from, finished, context)
+        run_directory = _open_run_directory(program, config, start, context)
         # Tracing makes many objects, and to look through all that JAX has imported, again and
         # again, took 8% of the time to the first update of the walking task from a warm cache.
         gc.freeze()
@@ -109,19 +90,19 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
         recorder = _LastMetrics()
         loggers: list[MetricsLogger] = [recorder]
         if processes.is_main:
-            loggers += _open_loggers(run_directory, finished, context)
+            loggers += _open_loggers(run_directory, start.step, context)
         else:
             print(_introduction_of_other(processes), flush=True)
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
         with status, GracefulStop(status.message) as stop:
-            settings = _loop_settings(config, program, start_from)
-            status.message(_introduction(program, config, run_directory.path, start_from))
+            settings = _loop_settings(config, program, start)
+            status.message(_introduction(program, config, run_directory.path, start))
             for name, note in program.notes.items():
                 status.message(f"{name}={getattr(config, name)}: {note}")
-            for difference in differences(config, settings.metadata, start_from):
+            for difference in start.differences(config, program.task_name):
                 status.message(f"warning: {difference}")
             loop = TrainingLoop(program, settings, run_directory, loggers, status, processes)
-            state = loop.run(start_from, stop, start_time)
+            state = loop.run(start, stop, start_time)
             # No process leaves while another one still saves.
             processes.exchange("the end of the run", None)
         # After the display has shown its last iteration: where the run is stands last.
@@ -134,21 +115,8 @@ def train(program: Program, config: TrainingConfig) -> RunResult:
     )
 
 
-def _start(program: Program, config: RunConfig, processes: ProcessGroup) -> tuple[Path | None, int]:
-    """Returns the checkpoint that all processes continue, and its step; None and 0 for none."""
-    path = checkpoint_to_continue(config)
-    finished = 0 if path is None else _check_fits(program, path)
-    step = "none" if path is None else finished
-    check_agreement(processes, {"step of the checkpoint to continue": step})
-    return path, finished
-
-
 def _open_run_directory(
-    program: Program,
-    config: TrainingConfig,
-    start_from: Path | None,
-    finished: int,
-    context: contextlib.ExitStack,
+    program: Program, config: TrainingConfig, start: Start, context: contextlib.ExitStack
 ) -> RunDirectory:
     """Prepares a run's directory, in process 0; returns it, in all; `context` gives it free."""
     processes = current_processes()
@@ -157,10 +125,10 @@ def _open_run_directory(
         run_directory = create_run_directory(config.run_dir, program.task_name)
         context.enter_context(run_lock(run_directory.path))
         save_config(config, run_directory.config_path, program.notes, _OF_THIS_START)
-        set_aside_later_checkpoints(run_directory.checkpoints_path, finished)
+        set_aside_later_checkpoints(run_directory.checkpoints_path, start.step)
         # A restart from another run's checkpoint has to find that one again.
-        is_own = start_from is not None and run_directory.holds(start_from)
-        report_to_launcher(str(run_directory.path), finished if is_own else 0)
+        is_own = start.path is not None and run_directory.holds(start.path)
+        report_to_launcher(str(run_directory.path), start.step if is_own else 0)
         path = str(run_directory.path)
     return RunDirectory(Path(processes.from_main("the run directory", path)))
 
@@ -180,13 +148,14 @@ def _open_loggers(
 
 
 def evaluate_checkpoint(
-    program: Program, config: TrainingConfig, observations: Sequence[str] = ()
+    program: Program, config: TrainingConfig, start: Start, observations: Sequence[str] = ()
 ) -> Episodes:
     """Evaluates the policy of a checkpoint, without learning and without a run directory.
 
     Args:
       program: the built task.
-      config: names the checkpoint.
+      config: the task's config.
+      start: the checkpoint.
       observations: the observations to keep, by name.
 
     Returns:
@@ -196,7 +165,7 @@ def evaluate_checkpoint(
       ConfigError: if no checkpoint is named, or it does not fit.
     """
     check_observation_names(program, observations)
-    train_state, path = load_train_state(program, config)
+    train_state, path = start.load_train_state(program, config)
     if config.is_compilation_cached:
         enable_compilation_cache()
     with RunStatus(is_shown=current_processes().is_main) as status:
@@ -232,29 +201,7 @@ def check_observation_names(program: Program, names: Sequence[str]) -> None:
             raise KeyError(f"{name}: no such observation. Observations: {', '.join(exist)}.")
 
 
-def load_train_state(program: Program, config: RunConfig) -> tuple[TrainState, Path]:
-    """Returns the train state of the checkpoint that a config names, and its path.
-
-    The environments of the checkpoint are left where they are: their number may be another.
-
-    Raises:
-      ConfigError: if the config names no checkpoint, or it does not fit.
-    """
-    path = checkpoint_to_load(config)
-    check_agreement(current_processes(), {"step of the checkpoint to load": read_step(path)})
-    target = {"train": program.train_state_shapes}
-    return restore_checkpoint(path, target, part="train/")["train"], path
-
-
-def _check_fits(program: Program, path: Path) -> int:
-    """Checks a checkpoint before anything is compiled; returns its step."""
-    check_checkpoint_fits(path, *saved_state(program, path))
-    return read_step(path)
-
-
-def _loop_settings(
-    config: TrainingConfig, program: Program, start_from: Path | None
-) -> LoopSettings:
+def _loop_settings(config: TrainingConfig, program: Program, start: Start) -> LoopSettings:
     return LoopSettings(
         seed=config.seed,
         max_steps=config.max_steps,
@@ -264,7 +211,7 @@ def _loop_settings(
         eval_every_n_steps=config.eval_every_n_steps,
         stop_at_return=config.stop_at_return,
         eval_length_seconds=config.eval_length_seconds,
-        metadata=run_metadata(config, program.task_name, program.num_envs, start_from),
+        metadata=start.metadata(config, program.task_name, program.num_envs),
         single_device_rate=single_device_rate(config),
     )
 
@@ -288,23 +235,21 @@ class _LastMetrics:
         """Nothing to close."""
 
 
-def _introduction(
-    program: Program, config: TrainingConfig, path: Path, start_from: Path | None
-) -> str:
+def _introduction(program: Program, config: TrainingConfig, path: Path, start: Start) -> str:
     devices = program.partitioner.devices
     processes = current_processes()
     where = f" in {processes.count} processes" if processes.count > 1 else ""
     text = (
-        f"Run {path} {start_text(config, start_from)}: {program.num_envs} environments on"
+        f"Run {path} {start.text(config)}: {program.num_envs} environments on"
         f" {len(devices)} {devices[0].device_kind} device(s){where}, {program.rollout_length}"
         " control steps in an iteration."
     )
-    engine = getattr(program.environment, "engine", None)
-    if engine is None:
+    physics = program.environment.physics_description
+    if physics is None:
         return text
-    is_auto = getattr(config, "engine", None) == "auto"
+    is_auto = isinstance(config, PhysicsConfig) and config.engine == "auto"
     reason = f" (engine=auto, and the devices are a {devices[0].platform})" if is_auto else ""
-    return f"{text} Physics: {engine.description}{reason}."
+    return f"{text} Physics: {physics}{reason}."
 
 
 def _introduction_of_other(processes: ProcessGroup) -> str:

@@ -1,17 +1,14 @@
 """How fast a run is, where its time goes, and what its devices send."""
 
 import dataclasses
-import json
 import statistics
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from ksim.config import ConfigError
 from ksim.parallel import CollectiveSpeed, Partitioner, measure_collectives
 from ksim.training.metrics import Metrics
 from ksim.training.program import Program
@@ -148,36 +145,3 @@ def collective_speed(partitioner: Partitioner) -> CollectiveSpeed | None:
     if key not in _measured:
         _measured[key] = measure_collectives(partitioner)
     return _measured[key]
-
-
-def read_single_device_rate(path: Path) -> float:
-    """Returns the environment steps in a second of a finished run on one device.
-
-    Args:
-      path: the run's directory, or its `metrics.jsonl`.
-
-    Returns:
-      The median over its iterations but the first.
-
-    Raises:
-      ConfigError: if there is no such run, it is too short, or it had several devices.
-    """
-    file = path / "metrics.jsonl" if path.is_dir() else path
-    advice = "Name a run with num_devices=1 and at least 2 iterations."
-    if not file.is_file():
-        raise ConfigError(f"efficiency_baseline={path}: no metrics.jsonl there. {advice}")
-    names = ("throughput/env_steps_per_second", "throughput/env_steps_per_second_per_device")
-    try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-        rates = [(float(line[names[0]]), float(line[names[1]])) for line in lines[1:]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"efficiency_baseline={path}: {file.name} has no {names[1]} in every line ({error});"
-            f" was it written by an older ksim? {advice}"
-        ) from None
-    if not rates:
-        raise ConfigError(f"efficiency_baseline={path}: {len(lines)} iteration(s). {advice}")
-    num_devices = round(rates[-1][0] / rates[-1][1])
-    if num_devices != 1:
-        raise ConfigError(f"efficiency_baseline={path}: a run on {num_devices} devices. {advice}")
-    return statistics.median(rate for rate, _ in rates)

@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 
-from ksim.storage.checkpoint import restore_checkpoint
 from ksim.storage.checkpoint_folder import find_checkpoint
 from tests.launch.launching import (
     is_alive,
@@ -57,7 +56,7 @@ def assert_same_run(run_dir, expected):
         "train": program.initial_train_state(0),
         "environments": program.new_environments(0),
     }
-    ends = [numbers(restore_checkpoint(find_checkpoint(d), target)) for d in (run_dir, expected)]
+    ends = [numbers(find_checkpoint(d).restore(target)) for d in (run_dir, expected)]
     assert ends[0].keys() == ends[1].keys()
     for name, value in ends[0].items():
         np.testing.assert_array_equal(value, ends[1][name], err_msg=name)
@@ -118,4 +117,4 @@ def test_a_signal_saves_and_ends_all(number, receiver, variables, tmp_path):
         launcher.kill()
     iteration = read_metrics(run_dir)[-1]["iteration"]
     assert f"after {iteration} iterations" in output_of(tmp_path).splitlines()[-1]
-    assert find_checkpoint(run_dir).name == f"step_{iteration:08d}"
+    assert find_checkpoint(run_dir).path.name == f"step_{iteration:08d}"

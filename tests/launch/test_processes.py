@@ -15,7 +15,6 @@ from ksim.launch.resources import free_loopback_address
 from ksim.parallel.processes.cluster import ADDRESS_VARIABLE, COUNT_VARIABLE, ID_VARIABLE
 from ksim.parallel.processes.ending import LOST_STATUS
 from ksim.parallel.processes.launcher import REPORT_VARIABLE
-from ksim.storage.checkpoint import restore_checkpoint
 from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
 from tests.launch.launching import output_of, shell_variables, start_launcher
 from tests.small_cartpole import (
@@ -66,7 +65,7 @@ def last_state(task, run_dir):
     """What was learned. (Types are checked here, which reads every field of the physics: its state
     holds more of them than that of the processes, which check none.)"""
     target = {"train": task.make(num_devices=1).build().initial_train_state(0)}
-    return numbers(restore_checkpoint(find_checkpoint(run_dir), target, part="train/"))
+    return numbers(find_checkpoint(run_dir).restore(target, part="train/"))
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,6 @@ from ksim.render import film
 from ksim.render.film import FilmError, Picture, body_to_follow, make_film
 from ksim.render.playback import record
 from ksim.render.watching import deterministic_policy
-from ksim.training.run import load_train_state
 from tests.physics.small_worlds import ARM_AND_CUBE, BALL_AND_ROBOT
 from tests.small_cartpole import small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
@@ -170,7 +169,7 @@ def test_run_mode_render_films_a_checkpoint(run_path, headless, capsys):
 def test_the_poses_are_those_of_an_episode(run_path):
     task = render(run_path)
     program = task.build()
-    train_state, _ = load_train_state(program, task.config)
+    train_state, _ = task.start.load_train_state(program, task.config)
     policy, level = deterministic_policy(program, train_state), jnp.asarray(train_state.level)
     qpos = record(task.environment, policy, level, 3, 10)
     assert qpos.shape == (10, task.environment.model.mj_model.nq)

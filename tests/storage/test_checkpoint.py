@@ -21,9 +21,7 @@ import pytest
 from ksim.storage import checkpoint as checkpoint_module
 from ksim.storage.checkpoint import (
     CheckpointSaveError,
-    check_checkpoint_fits,
-    read_metadata,
-    restore_checkpoint,
+    open_checkpoint,
     save_checkpoint,
 )
 from ksim.storage.checkpoint_folder import (
@@ -101,14 +99,14 @@ def test_round_trip_is_bit_for_bit(tmp_path):
     state = mixed_state()
     path = save_checkpoint(tmp_path / "checkpoints", 42, state, {"task": "walk", "best": 1.5})
     assert path == tmp_path / "checkpoints" / "step_00000042"
-    assert_identical(restore_checkpoint(path, state), state)
-    assert read_metadata(path) == {"task": "walk", "best": 1.5}
+    assert_identical(open_checkpoint(path).restore(state), state)
+    assert open_checkpoint(path).metadata == {"task": "walk", "best": 1.5}
 
 
 def test_restores_from_shapes_alone_and_keys_draw_the_same(tmp_path):
     state = {"keys": jax.random.split(jax.random.key(3), 2), "x": jnp.ones((2, 2), jnp.bfloat16)}
     path = save_checkpoint(tmp_path, 0, state, {})
-    restored = restore_checkpoint(path, jax.eval_shape(lambda: state))
+    restored = open_checkpoint(path).restore(jax.eval_shape(lambda: state))
     assert_identical(restored, state)
     draw = jax.vmap(jax.random.normal)
     np.testing.assert_array_equal(draw(restored["keys"]), draw(state["keys"]))
@@ -123,7 +121,7 @@ def test_a_part_is_read_alone(tmp_path, monkeypatch):
     noted, read = [], checkpoint_module._read_arrays
     monkeypatch.setattr(checkpoint_module, "_read_arrays", read_and_note)
     path = save_checkpoint(tmp_path, 1, {"train": small_state(1), "other": small_state(2)}, {})
-    restored = restore_checkpoint(path, {"train": small_state()}, part="train/")
+    restored = open_checkpoint(path).restore({"train": small_state()}, part="train/")
     assert_identical(restored["train"], small_state(1))
     assert noted == ["train/count", "train/weights"]
 
@@ -131,7 +129,7 @@ def test_a_part_is_read_alone(tmp_path, monkeypatch):
 def test_state_without_any_data(tmp_path):
     state = {"empty": np.zeros((0, 3), np.int32), "keys": jax.random.split(jax.random.key(0), 0)}
     path = save_checkpoint(tmp_path, 1, state, {})
-    assert_identical(restore_checkpoint(path, state), state)
+    assert_identical(open_checkpoint(path).restore(state), state)
 
 
 def test_arrays_of_several_devices_are_saved_in_their_global_layout(tmp_path):
@@ -141,7 +139,7 @@ def test_arrays_of_several_devices_are_saved_in_their_global_layout(tmp_path):
     keys = jax.random.split(jax.random.key(0), len(qpos))
     state = {"qpos": qpos, "keys": keys}
     path = save_checkpoint(tmp_path, 1, jax.device_put(state, sharding), {})
-    assert_identical(restore_checkpoint(path, state), state)
+    assert_identical(open_checkpoint(path).restore(state), state)
 
 
 def test_can_be_read_without_ksim(tmp_path):
@@ -159,19 +157,20 @@ def test_can_be_read_without_ksim(tmp_path):
 def test_mismatch_names_the_leaves_and_never_casts(tmp_path):
     path = save_checkpoint(tmp_path, 1, {"a": np.zeros((4, 2), np.float32), "b": np.int32(1)}, {})
     target = {"a": np.zeros((8, 2), np.float32), "b": np.float32(1)}
-    for read in (restore_checkpoint, check_checkpoint_fits):
+    checkpoint = open_checkpoint(path)
+    for read in (checkpoint.restore, checkpoint.check_fits):
         with pytest.raises(CheckpointMismatchError) as caught:
-            read(path, target)
+            read(target)
         assert f"Checkpoint {path} does not fit" in str(caught.value)
         assert "a: expected float32[8, 2], found float32[4, 2]" in str(caught.value)
         assert "b: expected float32[], found int32[]" in str(caught.value)
-    check_checkpoint_fits(path, {"a": np.zeros((4, 2), np.float32), "b": np.int32(1)})
+    checkpoint.check_fits({"a": np.zeros((4, 2), np.float32), "b": np.int32(1)})
 
 
 def test_key_of_another_implementation_does_not_fit(tmp_path):
     path = save_checkpoint(tmp_path, 1, {"key": jax.random.key(0)}, {})
     with pytest.raises(CheckpointMismatchError, match=r"key: expected key<rbg>.*found key<fry>"):
-        restore_checkpoint(path, {"key": jax.random.key(0, impl="rbg")})
+        open_checkpoint(path).restore({"key": jax.random.key(0, impl="rbg")})
 
 
 def test_bad_leaves_and_metadata_are_refused_before_anything_is_written(tmp_path):
@@ -190,9 +189,9 @@ def test_flipped_bit_is_found_in_every_file(tmp_path):
         original = file.read_bytes()
         flip_a_bit(file)
         with pytest.raises(CheckpointCorruptError):
-            restore_checkpoint(path, small_state())
+            open_checkpoint(path).restore(small_state())
         file.write_bytes(original)
-    assert_identical(restore_checkpoint(path, small_state()), small_state())
+    assert_identical(open_checkpoint(path).restore(small_state()), small_state())
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
@@ -204,24 +203,24 @@ def test_truncated_or_missing_file_is_named(tmp_path, damage):
     else:
         file.unlink()
     with pytest.raises(CheckpointCorruptError, match=f"{path} is damaged in arrays/.*{file.name}"):
-        restore_checkpoint(path, small_state())
+        open_checkpoint(path).restore(small_state())
 
 
 def test_damaged_metadata_is_found(tmp_path):
     path = save_checkpoint(tmp_path, 1, small_state(), {"lr": 1})
     (path / "metadata.json").write_text((path / "metadata.json").read_text().replace("1", "2"))
     with pytest.raises(CheckpointCorruptError, match=r"metadata\.json"):
-        read_metadata(path)
+        open_checkpoint(path)
 
 
 def test_latest_skips_and_reports_damaged_checkpoints(tmp_path, caplog):
     assert latest_checkpoint(tmp_path / "nothing") is None
     first, second, third = (save_checkpoint(tmp_path, i, small_state(i), {}) for i in (1, 9, 10))
-    assert latest_checkpoint(tmp_path) == third
+    assert latest_checkpoint(tmp_path).path == third
     flip_a_bit(third / "metadata.json")
     (second / "metadata.json").unlink()
     with caplog.at_level(logging.WARNING):
-        assert latest_checkpoint(tmp_path) == first
+        assert latest_checkpoint(tmp_path).path == first
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert str(third) in caplog.messages[0] and str(second) in caplog.messages[1]
 
@@ -238,9 +237,9 @@ def test_what_is_not_a_finished_checkpoint_is_not_listed(tmp_path):
 def test_find_takes_a_checkpoint_its_folder_or_the_run(tmp_path):
     folder = tmp_path / "checkpoints"
     path = save_checkpoint(folder, 1, small_state(), {})
-    assert find_checkpoint(path) == find_checkpoint(folder) == find_checkpoint(tmp_path) == path
+    assert {find_checkpoint(named).path for named in (path, folder, tmp_path)} == {path}
     copy = path.rename(tmp_path / "best")
-    assert find_checkpoint(copy) == copy
+    assert find_checkpoint(copy).path == copy
     with pytest.raises(ValueError, match=f"No intact checkpoint at {tmp_path}/typo.*holds: best"):
         find_checkpoint(tmp_path / "typo" / "step_00000001")
     with pytest.raises(ValueError, match=f"{folder} holds nothing"):
@@ -263,13 +262,13 @@ def test_later_checkpoints_are_set_aside(tmp_path):
     assert list_checkpoints(tmp_path) == paths[:1]
     save_checkpoint(tmp_path, 2, small_state(), {})
     assert set_aside_later_checkpoints(tmp_path, 1)[0].name == "step_00000002.superseded_1"
-    assert_identical(restore_checkpoint(moved[0], small_state()), small_state(2))
+    assert_identical(open_checkpoint(moved[0]).restore(small_state()), small_state(2))
 
 
 def test_saving_a_step_again_replaces_it(tmp_path):
     save_checkpoint(tmp_path, 1, small_state(1), {})
     path = save_checkpoint(tmp_path, 1, small_state(2), {})
-    assert_identical(restore_checkpoint(path, small_state()), small_state(2))
+    assert_identical(open_checkpoint(path).restore(small_state()), small_state(2))
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -286,14 +285,14 @@ def test_replacing_never_destroys_before_the_new_one_stands(tmp_path, monkeypatc
         save_checkpoint(tmp_path, 1, small_state(2), {})
     assert list(tmp_path.iterdir()) == [first]
     save_checkpoint(tmp_path, 2, small_state(3), {})
-    assert_identical(restore_checkpoint(first, small_state()), small_state(1))
+    assert_identical(open_checkpoint(first).restore(small_state()), small_state(1))
 
 
 def test_a_checkpoint_that_a_killed_save_moved_away_is_found(tmp_path):
     first = save_checkpoint(tmp_path, 1, small_state(1), {})
     first.rename(tmp_path / ".step_00000001.replaced")  # killed between the two renames
-    assert find_checkpoint(tmp_path) == first
-    assert_identical(restore_checkpoint(first, small_state()), small_state(1))
+    assert find_checkpoint(tmp_path).path == first
+    assert_identical(open_checkpoint(first).restore(small_state()), small_state(1))
     # One whose successor stands is left for the next save to remove.
     shutil.copytree(first, tmp_path / ".step_00000001.replaced")
     assert list_checkpoints(tmp_path) == [first]
@@ -306,7 +305,7 @@ def test_leftovers_of_killed_saves_are_cleared_and_moved_checkpoints_put_back(tm
     first.rename(tmp_path / ".step_00000001.replaced")  # killed between the two renames
     second = save_checkpoint(tmp_path, 2, small_state(2), {})
     assert sorted(tmp_path.iterdir()) == [first, second]
-    assert_identical(restore_checkpoint(first, small_state()), small_state(1))
+    assert_identical(open_checkpoint(first).restore(small_state()), small_state(1))
 
 
 def test_file_size_limit_is_a_clear_error_and_leaves_earlier_checkpoints(tmp_path):
@@ -323,7 +322,7 @@ def test_file_size_limit_is_a_clear_error_and_leaves_earlier_checkpoints(tmp_pat
     assert "File too large" in str(caught.value)
     assert "Earlier checkpoints are untouched" in str(caught.value)
     assert list(tmp_path.iterdir()) == [first]
-    assert_identical(restore_checkpoint(first, small_state()), small_state())
+    assert_identical(open_checkpoint(first).restore(small_state()), small_state())
 
 
 @pytest.mark.parametrize("function", ["_write_arrays", "write_manifest", "_put_in_place"])
@@ -338,7 +337,7 @@ def test_full_disk_at_any_stage_keeps_the_checkpoint_of_the_same_step(
     with pytest.raises(CheckpointSaveError, match="No space left on device"):
         save_checkpoint(tmp_path, 1, small_state(2), {})
     assert list(tmp_path.iterdir()) == [path]
-    assert_identical(restore_checkpoint(path, small_state()), small_state(1))
+    assert_identical(open_checkpoint(path).restore(small_state()), small_state(1))
 
 
 def test_interrupt_leaves_no_temporary_directory(tmp_path, monkeypatch):
@@ -381,11 +380,11 @@ def test_kill_at_any_moment_leaves_only_whole_checkpoints(tmp_path):
             time.sleep(delay)
             run.send_signal(signal.SIGKILL)
             step = max([step, *map(int, run.stdout.read().split())])
-        path = latest_checkpoint(tmp_path)
+        path = latest_checkpoint(tmp_path).path
         # Each step is saved twice; in the middle of the second save the first may be moved away.
         assert int(path.name[5:]) >= step // 2 - 1
         for whole in list_checkpoints(tmp_path):
-            weights = restore_checkpoint(whole, target)["weights"]
+            weights = open_checkpoint(whole).restore(target)["weights"]
             assert weights[0] // 2 == int(whole.name[5:]) and (weights == weights[0]).all()
     save_checkpoint(tmp_path, step, target, {})
     assert not list(tmp_path.glob(".*"))

@@ -6,7 +6,7 @@ import pytest
 from ksim.config.concerns import RunConfig
 from ksim.storage.checkpoint import save_checkpoint
 from ksim.storage.run_directory import RunDirectory, check_run_directory, create_run_directory
-from ksim.training.resuming import checkpoint_to_continue
+from ksim.training.start import Start
 
 
 def test_places_of_the_files():
@@ -58,8 +58,8 @@ def test_a_tilde_is_the_home_directory(tmp_path, monkeypatch):
     assert create_run_directory("~/run", "walk").path == tmp_path / "run"
     save_checkpoint(tmp_path / "run" / "checkpoints", 3, {"x": 1}, {})
     for options in ({"run_dir": "~/run"}, {"load_from_ckpt_path": "~/run"}):
-        found = checkpoint_to_continue(RunConfig(**options))
-        assert found == tmp_path / "run" / "checkpoints" / "step_00000003"
+        found = Start.of(RunConfig(**options))
+        assert found.path == tmp_path / "run" / "checkpoints" / "step_00000003"
     with pytest.raises(ValueError, match=r"~nobody-at-all/run: .*Write the whole path"):
         check_run_directory("~nobody-at-all/run", "walk")
 

@@ -219,7 +219,7 @@ def test_a_checkpoint_that_does_not_fit(trained, mode, argument, leaf, reason, c
 
 
 def test_a_damaged_checkpoint(trained, tmp_path, capsys):
-    checkpoint = find_checkpoint(trained)
+    checkpoint = find_checkpoint(trained).path
     largest = max(checkpoint.rglob("*"), key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 1

@@ -39,9 +39,9 @@ def test_the_best_outlasts_newer_ones(tmp_path):
 def test_a_damaged_one_is_not_the_best(tmp_path, caplog):
     save(tmp_path, step_1=3.0, step_2=9.0, step_3=5.0)
     (tmp_path / "step_00000002" / "metadata.json").write_text("{}")
-    assert best_checkpoint(tmp_path) == tmp_path / "step_00000003"
+    assert best_checkpoint(tmp_path).path == tmp_path / "step_00000003"
     next((tmp_path / "step_00000003" / "arrays").iterdir()).unlink()
-    assert best_checkpoint(tmp_path) == tmp_path / "step_00000001"
+    assert best_checkpoint(tmp_path).path == tmp_path / "step_00000001"
     assert "Skipping it" in caplog.text
 
 
@@ -49,15 +49,15 @@ def test_it_is_found_by_name(tmp_path):
     folder = tmp_path / "run" / "checkpoints"
     save(folder, step_1=5.0, step_2=4.0)
     best = folder / "step_00000001"
-    assert find_checkpoint(tmp_path / "run" / "best") == best
-    assert find_checkpoint(folder / "best") == best
-    assert find_checkpoint(tmp_path / "run") == folder / "step_00000002"
+    assert find_checkpoint(tmp_path / "run" / "best").path == best
+    assert find_checkpoint(folder / "best").path == best
+    assert find_checkpoint(tmp_path / "run").path == folder / "step_00000002"
 
 
 def test_a_run_of_that_name_is_itself(tmp_path):
     folder = tmp_path / "best" / "checkpoints"
     save(folder, step_1=5.0, step_2=4.0)
-    assert find_checkpoint(tmp_path / "best") == folder / "step_00000002"
+    assert find_checkpoint(tmp_path / "best").path == folder / "step_00000002"
 
 
 def test_none_was_evaluated(tmp_path):

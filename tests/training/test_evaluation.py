@@ -134,7 +134,7 @@ def test_run_mode_evaluate(tmp_path, capsys):
     }
     assert sorted(tmp_path.rglob("*")) == before
     output = capsys.readouterr().out
-    assert f"{find_checkpoint(tmp_path / 'run')}, 16 episodes:" in output
+    assert f"{find_checkpoint(tmp_path / 'run').path}, 16 episodes:" in output
     assert "compiling the rollout" in output and "update" not in output
     for name in metrics:
         assert f"  {name} " in output

@@ -11,7 +11,7 @@ import pytest
 import ksim
 from examples.cartpole import CartPoleTask
 from ksim.config import ConfigError
-from ksim.storage.checkpoint import restore_checkpoint, save_checkpoint
+from ksim.storage.checkpoint import open_checkpoint, save_checkpoint
 from tests.compiled_text import collectives_in
 from tests.small_cartpole import (
     compiled_program,
@@ -111,7 +111,7 @@ def test_a_checkpoint_moves_to_any_layout(start, tmp_path):
     path = save_checkpoint(tmp_path, 1, whole, {})
     for layout in LAYOUTS.values():
         other = small_task(**layout).build()
-        restored = restore_checkpoint(path, whole)
+        restored = open_checkpoint(path).restore(whole)
         placed = other.place_train_state(restored["train"])
         found = numbers(other.partitioner.unreplicate_state(placed))
         for name, value in numbers(whole["train"]).items():

@@ -17,6 +17,7 @@ from ksim.storage.run_directory import RunDirectory
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.program import EVALUATE, TRAIN
+from ksim.training.start import Start
 from tests.small_cartpole import (
     compiled_program,
     initial_states,
@@ -103,7 +104,7 @@ def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, logged_
     program = small_task(num_devices=4).build()
     recorder = CompilationRecorder(logged_compilations)
     loop = TrainingLoop(program, settings, RunDirectory(tmp_path), [recorder], RunStatus())
-    loop.run(None, GracefulStop(), start_time=0.0)
+    loop.run(Start(), GracefulStop(), start_time=0.0)
     first, second, *later = recorder.compiled
     assert len(first) >= 2  # the rollout and the update
     # The first checkpoint reads arrays of shapes that nothing has read before; the first

@@ -8,10 +8,9 @@ import pytest
 
 from examples.cartpole import CartPoleTask
 from ksim.config import load_config
-from ksim.storage.checkpoint import restore_checkpoint
 from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
 from ksim.training.program import Program
-from ksim.training.resuming import checkpoint_to_continue
+from ksim.training.start import Start
 from tests.small_cartpole import (
     numbers,
     read_metrics,
@@ -35,7 +34,7 @@ def saved_state(run_dir):
     """Both pytrees of the last checkpoint, in the global layout."""
     program = small_task(num_devices=1).build()
     target = {"train": program.initial_train_state(0), "environments": program.new_environments(0)}
-    return numbers(restore_checkpoint(find_checkpoint(run_dir), target))
+    return numbers(find_checkpoint(run_dir).restore(target))
 
 
 def assert_bit_identical(found, expected):
@@ -100,7 +99,7 @@ def test_the_same_command_goes_on(half, tmp_path):
 
 def test_where_a_run_continues(half, tmp_path):
     def found(**options):
-        return checkpoint_to_continue(small_config(**options))
+        return Start.of(small_config(**options)).path
 
     other = shutil.copytree(half, tmp_path / "other")
     checkpoints = [path / "checkpoints" / "step_00000003" for path in (half, other)]

@@ -1,28 +1,13 @@
 """Speed, shares of time, traffic and efficiency, by hand and in a run."""
 
-import json
-
 import jax
 import numpy as np
 import pytest
 
-from ksim.config import ConfigError
 from ksim.parallel import Pmap, ShardMap, Traffic
-from ksim.training.telemetry import (
-    DeviceClock,
-    Telemetry,
-    device_metrics,
-    read_single_device_rate,
-)
-from tests.small_cartpole import (
-    SMALL_ARGUMENTS,
-    CartPoleTask,
-    read_metrics,
-    small_config,
-    small_task,
-)
-
-PER_DEVICE = "throughput/env_steps_per_second_per_device"
+from ksim.training.telemetry import DeviceClock, Telemetry, device_metrics
+from tests.small_cartpole import read_metrics, small_task
+from tests.training.test_baseline import PER_DEVICE, write_run
 
 
 def test_metrics_by_hand():
@@ -103,50 +88,6 @@ def test_one_device_sends_nothing():
     telemetry = Telemetry.of(small_task(num_devices=1).build())
     assert telemetry.bytes_per_update == 0
     assert telemetry.communication_seconds is None
-
-
-def write_run(folder, rates, num_devices=1):
-    folder.mkdir()
-    lines = [
-        {"throughput/env_steps_per_second": rate, PER_DEVICE: rate / num_devices} for rate in rates
-    ]
-    (folder / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    return folder
-
-
-def test_the_stored_figure_is_the_median_after_the_first_iteration(tmp_path):
-    run = write_run(tmp_path / "run", [1.0, 100.0, 300.0, 120.0])
-    assert read_single_device_rate(run) == 120
-    assert read_single_device_rate(run / "metrics.jsonl") == 120
-
-
-@pytest.mark.parametrize(
-    ("rates", "num_devices", "message"),
-    [
-        ([100.0], 1, r"1 iteration\(s\)"),
-        ([], 1, r"0 iteration\(s\)"),
-        ([100.0, 100.0], 2, "a run on 2 devices"),
-    ],
-)
-def test_a_run_that_is_no_baseline(tmp_path, rates, num_devices, message):
-    run = write_run(tmp_path / "run", rates, num_devices)
-    with pytest.raises(ConfigError, match=f"{message}.*Name a run with num_devices=1"):
-        read_single_device_rate(run)
-
-
-def test_a_file_without_the_figure(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"iteration": 1}\n{"iteration": 2}\n')
-    with pytest.raises(ConfigError, match="was it written by an older ksim"):
-        read_single_device_rate(tmp_path)
-
-
-def test_a_baseline_that_is_not_there_is_said_before_anything_is_compiled(capsys):
-    arguments = [*SMALL_ARGUMENTS, "efficiency_baseline=runs/absent"]
-    with pytest.raises(SystemExit):
-        CartPoleTask.launch(small_config(), arguments)
-    output = capsys.readouterr()
-    assert "efficiency_baseline=runs/absent: no metrics.jsonl there." in output.err
-    assert "compiling" not in output.out
 
 
 def test_a_run_compares_itself_with_the_run_that_is_named(tmp_path, capsys):

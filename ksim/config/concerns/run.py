@@ -1,6 +1,7 @@
 """How long a run lasts, where it lives, and what is kept of it."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ksim.config.config import Config
 from ksim.config.option import ConfigError, option
@@ -11,6 +12,9 @@ RUN_MODES = ("train", "verify", "evaluate", "view", "render")
 @dataclass
 class RunConfig(Config):
     """The run."""
+
+    efficiency_baseline: ClassVar[str | None] = None
+    """A run to compare the speed with; an option of tasks for several devices."""
 
     run_mode: str = option(
         "train",

@@ -119,6 +119,11 @@ class MujocoEnvironment(Environment):
         return self.model
 
     @property
+    def physics_description(self) -> str:
+        """See `Environment.physics_description`; the engine's."""
+        return self.engine.description
+
+    @property
     def compiler_options(self) -> Mapping[str, Any]:
         """See `Environment.compiler_options`; the engine's."""
         return self.engine.compiler_options

@@ -1,0 +1,194 @@
+"""Where a run starts: what it goes on from is found, verified and read once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ksim.config import ConfigError
+from ksim.config.concerns import RunConfig
+from ksim.parallel.processes import ProcessGroup, check_agreement, current_processes
+from ksim.storage.checkpoint import SavedCheckpoint
+from ksim.storage.checkpoint_folder import find_checkpoint, list_checkpoints
+from ksim.storage.run_directory import RunDirectory, check_run_directory, user_path
+from ksim.training.baseline import single_device_rate
+
+if TYPE_CHECKING:  # an option that cannot be is said before all that is imported
+    from ksim.training.program import Program
+    from ksim.training.train_state import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """Where a run starts: anew, unless there is something to go on from.
+
+    Attributes:
+      checkpoint: what it continues, verified; in runs that only look at a policy, that policy's.
+      train_state: what it has learned already, to begin with in new environments.
+    """
+
+    checkpoint: SavedCheckpoint | None = None
+    train_state: TrainState | None = None
+
+    @classmethod
+    def of(cls, config: RunConfig) -> Start:
+        """Finds what a run continues from, its own newest checkpoint or the one named.
+
+        A run directory that was named and has checkpoints goes before `load_from_ckpt_path`, so
+        that the same command goes on when it is given again. Not so if that lies in this very
+        directory, or if there is nothing to train: then it means what it says.
+
+        Raises:
+          ConfigError: if the user named something that holds no intact checkpoint, or none and
+            there is nothing to train.
+        """
+        start = cls(_find(config))
+        if not _is_trained(config):
+            start.require_checkpoint(config)
+        return start
+
+    @property
+    def path(self) -> Path | None:
+        """The checkpoint's place; `None` if there is none."""
+        return None if self.checkpoint is None else self.checkpoint.path
+
+    @property
+    def step(self) -> int:
+        """Iterations that are finished."""
+        return 0 if self.checkpoint is None else self.checkpoint.step
+
+    def require_checkpoint(self, config: RunConfig) -> SavedCheckpoint:
+        """Returns the checkpoint whose policy is looked at.
+
+        Raises:
+          ConfigError: if there is none.
+        """
+        if self.checkpoint is None:
+            raise ConfigError(
+                f"run_mode={config.run_mode} needs a checkpoint."
+                " Write load_from_ckpt_path=runs/<task>/run_000."
+            )
+        return self.checkpoint
+
+    def check(self, program: Program, processes: ProcessGroup) -> None:
+        """Checks, before anything is compiled, that all processes can go on from the same step.
+
+        Raises:
+          ConfigError: if the checkpoint does not fit the program, or processes found others.
+        """
+        if self.checkpoint is not None:
+            self.checkpoint.check_fits(*self._parts(program))
+        step = "none" if self.checkpoint is None else self.step
+        check_agreement(processes, {"step of the checkpoint to continue": step})
+
+    def states(self, program: Program, seed: int) -> dict[str, Any]:
+        """Returns the states that a run starts with, by name, each in its global layout.
+
+        Args:
+          program: the program.
+          seed: of a run that begins.
+
+        Raises:
+          ConfigError: if a checkpoint does not fit, or has vanished.
+        """
+        if self.checkpoint is not None:
+            states: dict[str, Any] = self.checkpoint.restore(*self._parts(program))
+            return states
+        train_state = self.train_state
+        if train_state is None:
+            train_state = program.initial_train_state(seed)
+        return {"train": train_state, "environments": program.new_environments(seed)}
+
+    def load_train_state(self, program: Program, config: RunConfig) -> tuple[TrainState, Path]:
+        """Returns the train state of the checkpoint to look at, and its path.
+
+        The environments of the checkpoint are left where they are: their number may be another.
+
+        Raises:
+          ConfigError: if there is no checkpoint, or it does not fit.
+        """
+        checkpoint = self.require_checkpoint(config)
+        check_agreement(current_processes(), {"step of the checkpoint to load": checkpoint.step})
+        target = {"train": program.train_state_shapes}
+        return checkpoint.restore(target, part="train/")["train"], checkpoint.path
+
+    def text(self, config: RunConfig) -> str:
+        """Says where a run starts, which is not always what `load_from_ckpt_path` names."""
+        if self.checkpoint is None:
+            return "begins"
+        source = config.load_from_ckpt_path
+        if source is None or RunDirectory(user_path(source)).holds(self.checkpoint.path):
+            return f"continues {self.path}"
+        return f"continues {self.path}, its own, and not load_from_ckpt_path={source}"
+
+    def metadata(self, config: RunConfig, task_name: str, num_envs: int) -> dict[str, Any]:
+        """Returns what is stored with every checkpoint of a run; the seed is of its beginning."""
+        seed = self._before.get("seed", config.seed)
+        return {"task": task_name, "num_envs": num_envs, "seed": seed}
+
+    def differences(self, config: RunConfig, task_name: str) -> list[str]:
+        """Says what a run does otherwise than the checkpoint that it continues, though it fits."""
+        before, found = self._before, []
+        seed = before.get("seed", config.seed)
+        if config.seed != seed:
+            found.append(
+                f"seed={config.seed} changes evaluations only: what the run draws goes on from its"
+                f" checkpoint, which began with seed={seed}. For another run write another"
+                " run_dir, and no checkpoint."
+            )
+        if "task" in before and _kind(before["task"]) != _kind(task_name):
+            found.append(
+                f"The checkpoint is of the task {before['task']}, and this is {task_name}: it"
+                " fits, but its rewards and environments were others."
+            )
+        return found
+
+    @property
+    def _before(self) -> dict[str, Any]:
+        return {} if self.checkpoint is None else self.checkpoint.metadata
+
+    def _parts(self, program: Program) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Returns what a run takes of a checkpoint: shapes and dtypes, and the names of the parts.
+
+        What acted in a run that overlapped is of no use to one that does not; and a run that did
+        not overlap is continued by what learned last.
+        """
+        assert self.checkpoint is not None
+        parts = {"train": program.train_state_shapes, "environments": program.environment_shapes}
+        if program.host is not None and self.checkpoint.has_part("acting/"):
+            parts["acting"] = program.train_state_shapes
+        return parts, tuple(f"{name}/" for name in parts)
+
+
+def check_places(config: RunConfig, task_name: str) -> None:
+    """Checks what a run writes, and what it compares itself with; leaves nothing behind.
+
+    Raises:
+      ConfigError: if the run directory cannot be written, or there is nothing to compare the speed
+        with.
+    """
+    if current_processes().is_main:
+        check_run_directory(config.run_dir, task_name)
+    single_device_rate(config)
+
+
+def _find(config: RunConfig) -> SavedCheckpoint | None:
+    source = config.load_from_ckpt_path
+    named = None if source is None else user_path(source)
+    if config.run_dir is not None:
+        own = RunDirectory(user_path(config.run_dir))
+        is_own_meant = named is None or (_is_trained(config) and not own.holds(named))
+        if is_own_meant and list_checkpoints(own.checkpoints_path):
+            return find_checkpoint(own.path)
+    return None if named is None else find_checkpoint(named)
+
+
+def _is_trained(config: RunConfig) -> bool:
+    """Whether a run learns, or tries whether it can; others look at a policy."""
+    return config.run_mode in ("train", "verify")
+
+
+def _kind(task_name: str) -> list[str]:
+    """The words of a task's name; a task for several devices is of the kind of that for one."""
+    return [word for word in task_name.split("_") if word != "distributed"]
