@@ -10,8 +10,8 @@ import numpy as np
 
 from examples.cartpole import CartPoleConfig, CartPoleTask
 from ksim.reporting.status import RunStatus
-from ksim.training.compilation import compile_program
-from ksim.training.program import TRAIN, CompiledProgram, Program, RolloutRequest
+from ksim.training.compilation import CompiledProgram, compile_program
+from ksim.training.program import TRAIN, Program, RolloutRequest
 from ksim.xla.compilation_cache import enable_compilation_cache
 
 # Both also for the command line: one compiled program, cached, then serves several tests.

@@ -22,8 +22,9 @@ from ksim.reporting.status import RunStatus
 from ksim.rl import EnvState
 from ksim.storage.state_leaves import check_specs_fit, leaf_specs
 from ksim.training.interrupt import GracefulStop
-from ksim.training.loop import LoopSettings, RunState, TrainingLoop
+from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.program import Program
+from ksim.training.run_state import RunState
 from ksim.training.start import Start
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
@@ -145,12 +146,8 @@ def _loop_settings(seed: int, num_updates: int) -> LoopSettings:
     return LoopSettings(
         seed=seed,
         max_steps=num_updates,
-        save_every_n_steps=None,
-        save_every_n_seconds=None,
-        keep_checkpoints=1,
         eval_every_n_steps=None,
         eval_length_seconds=None,
-        metadata={},
     )
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import jax
 
 from ksim.parallel.key_data import is_key
-from ksim.training.compilation import GatheringRollout
-from ksim.training.program import CompiledProgram
+from ksim.training.compilation import CompiledProgram, GatheringRollout
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from ksim.reporting.status import RunStatus
-from ksim.training.compilation import compile_program
-from ksim.training.program import TRAIN, CompiledProgram, Program
+from ksim.training.compilation import CompiledProgram, compile_program
+from ksim.training.program import TRAIN, Program
 
 
 @dataclasses.dataclass

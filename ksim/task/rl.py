@@ -207,6 +207,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
           ValueError, TypeError, KeyError: if the hooks or options do not fit together.
         """
         self.check()
+        from ksim.training.actor import InTurn
         from ksim.training.program import Program
 
         environment = self.environment
@@ -214,6 +215,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             task_name=_snake_case(type(self).__name__),
             environment=environment,
             partitioner=self.partitioner,
+            acting=InTurn(),
             algorithm=self.algorithm,
             curriculum=self.curriculum,
             num_envs=self.config.num_envs,

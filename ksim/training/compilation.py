@@ -3,17 +3,26 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import jax
-import numpy as np
+from typing import Any, NamedTuple
 
 from ksim.reporting.status import RunStatus
 from ksim.rl import Algorithm
-from ksim.training.program import CompiledProgram, Program
+from ksim.training.program import PartitionedProgram, Program
 from ksim.training.train_state import TrainState
 from ksim.xla.compiler_options import UPDATE, heard_options
 from ksim.xla.threefry import unroll_threefry
+
+
+class CompiledProgram(NamedTuple):
+    """The compiled functions of a run, in the partitioner's layout.
+
+    Attributes:
+      rollout: acts; communicates nothing, unless it has to make whole parameters of shards first.
+      update: learns.
+    """
+
+    rollout: Any
+    update: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +102,7 @@ def compile_program(
         acting_state = train_state if acting_state is None else acting_state
         rollout = _trace_rollout(program.algorithm, functions, acting_state, env_state, request)
     _, *acted = rollout.rollout.out_info
-    if program.host is not None:
-        acted = program.to_learner(*jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), acted))
+    acted = program.acting.shapes_to_learn_from(program.partitioner, *acted)
     with ThreadPoolExecutor(max_workers=1) as other_thread:
         compiled_rollout = other_thread.submit(rollout.compile)
         with status.phase("tracing the update"):
@@ -122,7 +130,11 @@ class _TracedRollout:
 
 
 def _trace_rollout(
-    algorithm: Algorithm, program: CompiledProgram, train_state: Any, env_state: Any, request: Any
+    algorithm: Algorithm,
+    program: PartitionedProgram,
+    train_state: Any,
+    env_state: Any,
+    request: Any,
 ) -> _TracedRollout:
     gather = None
     if program.gather is not None:

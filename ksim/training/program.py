@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +18,6 @@ from ksim.nn import Model, RunningMoments
 from ksim.parallel import (
     Partitioner,
     Placement,
-    SingleDevice,
     are_replicas_identical,
     gather_shards,
     has_shards,
@@ -29,6 +27,7 @@ from ksim.parallel import (
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
 from ksim.terms.curricula.base import Curriculum
 from ksim.terms.term import TrainingProgress
+from ksim.training.acting import Acting
 from ksim.training.traced_function import TracedFunction
 from ksim.training.train_state import TrainState
 
@@ -61,8 +60,8 @@ class RolloutRequest:
     index: Int[Array | np.ndarray, ""]
 
 
-class CompiledProgram(NamedTuple):
-    """The compiled functions of a run, in the partitioner's layout.
+class PartitionedProgram(NamedTuple):
+    """The functions of a run on all devices, in the partitioner's layout, not yet compiled.
 
     Attributes:
       rollout: acts with whole parameters; communicates nothing.
@@ -73,8 +72,8 @@ class CompiledProgram(NamedTuple):
 
     rollout: Any
     update: Any
-    gather: Any = None
-    rollout_options: Mapping[str, Any] = MappingProxyType({})
+    gather: Any
+    rollout_options: Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,9 +92,8 @@ class Program:
       initial_model: makes the model of a new run from a key.
       initial_env_state: makes the environments of a new run from a key, in the global layout.
       rollout: acts on one device's environments.
+      acting: where the rollout runs, and when.
       notes: what to remember of options that were settled for these devices, by name.
-      host: acts instead of `partitioner`, at the same time as that one learns; `None` if the
-        devices act and learn in turn.
     """
 
     task_name: str
@@ -109,31 +107,23 @@ class Program:
     initial_model: Callable[[Key[Array, ""]], Model]
     initial_env_state: Callable[[Key[Array, ""]], EnvState]
     rollout: Rollout
+    acting: Acting
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    host: SingleDevice | None = None
 
     @property
     def actor(self) -> Partitioner:
         """What acts."""
-        return self.host or self.partitioner
+        return self.acting.partitioner(self.partitioner)
 
     def to_actor(self, train_state: Any) -> Any:
         """Returns the state that acts, from the one that learns, each in its own layout."""
-        if self.host is None:
-            return train_state
-        return self.host.replicate_state(self.partitioner.unreplicate_state(train_state))
+        return self.acting.to_actor(self.partitioner, train_state)
 
     def to_learner(
         self, trajectory: Trajectory, statistics: RolloutStatistics
     ) -> tuple[Trajectory, RolloutStatistics]:
         """Returns what was acted, from the layout of what acts to that of what learns."""
-        if self.host is None:
-            return trajectory, statistics
-        num_devices = self.partitioner.num_devices
-        return (
-            self.partitioner.place_parts(trajectory.parts(num_devices)),
-            self.partitioner.place_parts(statistics.parts(num_devices)),
-        )
+        return self.acting.to_learner(self.partitioner, trajectory, statistics)
 
     def initial_train_state(self, seed: int) -> TrainState:
         """Returns the state of a new run, on the host's default device."""
@@ -225,17 +215,15 @@ class Program:
           Of the train state, of the environments, and of the train state that acts: `None` if that
           is the first.
         """
-        acting = None
-        if self.host is not None:
-            acting = self.host.placed_shapes(self.train_state_shapes, REPLICATED)
         return (
             self.partitioner.placed_shapes(self.train_state_shapes, self.state_specs),
             self.actor.placed_shapes(self.environment_shapes, SHARDED),
-            acting,
+            self.acting.placed_shapes(self.train_state_shapes),
         )
 
-    def partitioned(self) -> CompiledProgram:
-        """Returns the per-device program for all devices, not yet compiled."""
+    def partitioned(self) -> PartitionedProgram:
+        """Returns the per-device program for all devices."""
+        has_own_state = self.acting.has_own_state
         specs = self.state_specs
         part = self.algorithm.acting_part(specs.learner)
         whole = jax.tree.map(lambda _: PartitionSpec(), part)
@@ -246,8 +234,8 @@ class Program:
             self.rollout_on_device,
             inputs=(acting, SHARDED, REPLICATED),
             outputs=(SHARDED, SHARDED, SHARDED),
-            # While the host acts, a checkpoint may be saved of where it began.
-            donate=(1,) if self.host is None else (),
+            # A checkpoint may be saved of where it began, while it acts ahead.
+            donate=() if has_own_state else (1,),
         )
         update = self.partitioner.partition(
             self.update_on_device,
@@ -256,13 +244,13 @@ class Program:
             donate=(0,),
         )
         gather = None
-        if has_shards(part) and self.host is None:
+        if has_shards(part) and not has_own_state:
             gather = self.partitioner.partition(
                 lambda shards: gather_shards(shards, part), (part,), whole
             )
         is_on_cpu = self.actor.devices[0].platform == "cpu"
         options = self.environment.compiler_options if is_on_cpu else {}
-        return CompiledProgram(rollout, update, gather, options)
+        return PartitionedProgram(rollout, update, gather, options)
 
     def rollout_on_device(
         self, train_state: TrainState, env_state: EnvState, request: RolloutRequest

@@ -29,6 +29,7 @@ from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
+from ksim.training.saving import SaveSettings
 from ksim.training.start import Start
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
@@ -205,13 +206,15 @@ def _loop_settings(config: TrainingConfig, program: Program, start: Start) -> Lo
     return LoopSettings(
         seed=config.seed,
         max_steps=config.max_steps,
-        save_every_n_steps=config.save_every_n_steps,
-        save_every_n_seconds=config.save_every_n_seconds,
-        keep_checkpoints=config.keep_checkpoints,
         eval_every_n_steps=config.eval_every_n_steps,
         stop_at_return=config.stop_at_return,
         eval_length_seconds=config.eval_length_seconds,
-        metadata=start.metadata(config, program.task_name, program.num_envs),
+        saving=SaveSettings(
+            every_n_steps=config.save_every_n_steps,
+            every_n_seconds=config.save_every_n_seconds,
+            num_kept=config.keep_checkpoints,
+            metadata=start.metadata(config, program.task_name, program.num_envs),
+        ),
         single_device_rate=single_device_rate(config),
     )
 
@@ -264,7 +267,8 @@ def _conclusion(iteration: int, loop: TrainingLoop, path: Path, metrics: Metrics
         score = f", evaluation return {metrics['eval/episode/return']:.2f}"
     if loop.is_return_reached:
         score += " (stop_at_return is reached)"
-    if loop.best_return > metrics.get("eval/episode/return", -math.inf):
-        kept, best = path / BEST_NAME, loop.best_return
+    best = loop.saver.best_return
+    if best > metrics.get("eval/episode/return", -math.inf):
+        kept = path / BEST_NAME
         score += f" (the best evaluation returned {best:.2f}: load_from_ckpt_path={kept})"
     return f"{how} after {iteration} iterations{score}. The run is in {path}"

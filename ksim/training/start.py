@@ -78,12 +78,12 @@ class Start:
           ConfigError: if the checkpoint does not fit the program, or processes found others.
         """
         if self.checkpoint is not None:
-            self.checkpoint.check_fits(*self._parts(program))
+            self.checkpoint.check_fits(*self._target(program))
         step = "none" if self.checkpoint is None else self.step
         check_agreement(processes, {"step of the checkpoint to continue": step})
 
-    def states(self, program: Program, seed: int) -> dict[str, Any]:
-        """Returns the states that a run starts with, by name, each in its global layout.
+    def parts(self, program: Program, seed: int) -> dict[str, Any]:
+        """Returns the parts of the state that a run starts with, as `RunState.place` takes them.
 
         Args:
           program: the program.
@@ -93,8 +93,8 @@ class Start:
           ConfigError: if a checkpoint does not fit, or has vanished.
         """
         if self.checkpoint is not None:
-            states: dict[str, Any] = self.checkpoint.restore(*self._parts(program))
-            return states
+            parts: dict[str, Any] = self.checkpoint.restore(*self._target(program))
+            return parts
         train_state = self.train_state
         if train_state is None:
             train_state = program.initial_train_state(seed)
@@ -148,16 +148,17 @@ class Start:
     def _before(self) -> dict[str, Any]:
         return {} if self.checkpoint is None else self.checkpoint.metadata
 
-    def _parts(self, program: Program) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Returns what a run takes of a checkpoint: shapes and dtypes, and the names of the parts.
+    def _target(self, program: Program) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Returns what a run takes of its checkpoint: shapes and dtypes, and the names of parts.
 
         What acted in a run that overlapped is of no use to one that does not; and a run that did
         not overlap is continued by what learned last.
         """
-        assert self.checkpoint is not None
-        parts = {"train": program.train_state_shapes, "environments": program.environment_shapes}
-        if program.host is not None and self.checkpoint.has_part("acting/"):
-            parts["acting"] = program.train_state_shapes
+        from ksim.training.run_state import RunState
+
+        parts = RunState.shapes(program)
+        if self.checkpoint is not None and not self.checkpoint.has_part("acting/"):
+            parts.pop("acting", None)
         return parts, tuple(f"{name}/" for name in parts)
 
 

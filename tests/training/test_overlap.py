@@ -12,7 +12,7 @@ import ksim
 from ksim.parallel import SingleDevice
 from ksim.rl import RolloutStatistics, Trajectory
 from ksim.training import loop, overlap
-from ksim.training.actor import Actor
+from ksim.training.actor import Rollouts
 from tests.small_cartpole import (
     compiled_program,
     initial_states,
@@ -85,12 +85,12 @@ def test_runs_that_overlap_and_runs_that_do_not_continue_each_other(tmp_path):
 def test_devices_learn_while_the_host_acts(tmp_path, monkeypatch):
     """Were it one after the other, an update would wait in vain for the next rollout."""
     has_begun = [threading.Event() for _ in range(5)]
-    act, compile_program = Actor.act, loop.compile_program
+    run, compile_program = Rollouts.run, loop.compile_program
     num_updates = []
 
-    def note_and_act(self, acting_state, env_state, iteration):
+    def note_and_run(self, acting_state, env_state, iteration):
         has_begun[iteration].set()
-        return act(self, acting_state, env_state, iteration)
+        return run(self, acting_state, env_state, iteration)
 
     def compile_and_wait(*arguments):
         compiled = compile_program(*arguments)
@@ -103,7 +103,7 @@ def test_devices_learn_while_the_host_acts(tmp_path, monkeypatch):
 
         return compiled._replace(update=update)
 
-    monkeypatch.setattr(Actor, "act", note_and_act)
+    monkeypatch.setattr(Rollouts, "run", note_and_run)
     monkeypatch.setattr(loop, "compile_program", compile_and_wait)
     train(tmp_path / "run", num_devices=1)
     assert len(num_updates) == 4
@@ -118,14 +118,14 @@ def test_native_physics_acts_ahead(tmp_path):
 
 
 def test_an_error_while_acting_ends_the_run(tmp_path, monkeypatch):
-    act = Actor.act
+    run = Rollouts.run
 
     def fail(self, acting_state, env_state, iteration):
         if iteration == 2:
             raise RuntimeError("the simulator is gone")
-        return act(self, acting_state, env_state, iteration)
+        return run(self, acting_state, env_state, iteration)
 
-    monkeypatch.setattr(Actor, "act", fail)
+    monkeypatch.setattr(Rollouts, "run", fail)
     with pytest.raises(RuntimeError, match="the simulator is gone"):
         train(tmp_path / "run", num_devices=1)
 

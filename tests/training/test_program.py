@@ -17,6 +17,7 @@ from ksim.storage.run_directory import RunDirectory
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.program import EVALUATE, TRAIN
+from ksim.training.saving import SaveSettings
 from ksim.training.start import Start
 from tests.small_cartpole import (
     compiled_program,
@@ -94,12 +95,9 @@ def test_one_compilation_serves_all_iterations_and_evaluations(tmp_path, logged_
     settings = LoopSettings(
         seed=0,
         max_steps=4,
-        save_every_n_steps=1,
-        save_every_n_seconds=None,
-        keep_checkpoints=1,
         eval_every_n_steps=2,
         eval_length_seconds=0.64,
-        metadata={},
+        saving=SaveSettings(every_n_steps=1),
     )
     program = small_task(num_devices=4).build()
     recorder = CompilationRecorder(logged_compilations)

@@ -153,7 +153,7 @@ def test_the_config_of_a_run_begins_another_one(half):
 def test_the_launcher_hears_of_checkpoints_of_the_run_alone(half, tmp_path, monkeypatch):
     """If the run fails before its first save, a restart begins again from the other run."""
     reports = []
-    for module in ("run", "loop"):
+    for module in ("run", "saving"):
         report = f"ksim.training.{module}.report_to_launcher"
         monkeypatch.setattr(report, lambda path, step: reports.append((Path(path).name, step)))
     train(tmp_path / "new", max_steps=4, load_from_ckpt_path=str(half))

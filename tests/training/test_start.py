@@ -101,7 +101,7 @@ def test_other_ways_to_a_checkpoint_hash_each_file_once(finished, hashed):
     task = small_task(**options, num_envs=AUTO)
     program = task.build()
     assert program.num_envs == 16
-    task.start.states(program, seed=0)
+    task.start.parts(program, seed=0)
     assert hashed == once(path)
 
 
@@ -119,16 +119,16 @@ def test_one_that_vanishes_after_it_was_found_is_missed(run_dir):
     program = task.build()
     shutil.rmtree(task.start.path)
     with pytest.raises(CheckpointCorruptError, match=r"damaged in manifest\.json.*no such file"):
-        task.start.states(program, seed=0)
+        task.start.parts(program, seed=0)
 
 
 def test_one_that_is_saved_again_after_it_was_found_is_not_trusted(run_dir):
     task = small_task(num_devices=1, run_dir=str(run_dir))
     program = task.build()
     start = task.start
-    save_checkpoint(start.path.parent, start.step, start.states(program, 0), {"task": "another"})
+    save_checkpoint(start.path.parent, start.step, start.parts(program, 0), {"task": "another"})
     with pytest.raises(CheckpointCorruptError, match="that was verified, found a later one"):
-        start.states(program, seed=0)
+        start.parts(program, seed=0)
 
 
 def test_each_build_looks_again(run_dir):
