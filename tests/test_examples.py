@@ -73,7 +73,7 @@ def test_a_walk_on_devices_that_share_parameters_is_examined_on_one(tmp_path):
     config = WalkConfig(num_devices=2, num_envs=4, batch_size=2, fsdp_devices=2)
     exam = dataclasses.replace(config, **ON_ONE_DEVICE)
     task = ExamTask(exam)
-    task.check()
+    task.settle()
     assert isinstance(task.partitioner, ksim.SingleDevice)
 
 

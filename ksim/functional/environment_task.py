@@ -11,6 +11,7 @@ from ksim.functional.config import PPOConfig, RunnerConfig
 from ksim.parallel import Partitioner, SingleDevice, select_devices
 from ksim.rl import PPO
 from ksim.task import DistributedPPOConfig, DistributedPPOTask
+from ksim.training.start import Start
 
 
 class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
@@ -52,8 +53,9 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
             return SingleDevice(select_devices(1)[0], self.config.pmap_axis_name)
         return super().get_partitioner()
 
-    def check(self) -> None:
-        """Nothing is read or written, and the options are checked already."""
+    def settle(self) -> None:
+        """Starts anew; nothing is read or written, and the options are checked already."""
+        self.start = Start()
 
 
 def _task_config(

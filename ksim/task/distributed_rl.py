@@ -149,15 +149,15 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             compression=Compression(self.config.grad_compression),
         )
 
-    def check(self) -> None:
-        """See `RLTask.check`; also checks that everything splits evenly over the devices."""
+    def settle(self) -> None:
+        """See `RLTask.settle`; also checks that everything splits evenly over the devices."""
         num_processes = self.processes.count  # they meet before anything is read or written
         if self.config.run_mode == "view" and num_processes > 1:
             raise ConfigError(
                 f"run_mode=view shows one window, and there are {num_processes} processes."
                 " Start one process."
             )
-        super().check()
+        super().settle()
         if self.config.scaling == "weak":
             from ksim.task.automatic import settle_weak_scaling
 
@@ -183,7 +183,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         from ksim.parallel.processes import failures_reported
 
         with failures_reported():
-            self.check()
+            self.settle()
         if self.processes.is_main:
             self._print_setup()
 

@@ -47,6 +47,9 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
     config_class: ClassVar[type[RLConfig]] = RLConfig
     """What the config of such a task derives from."""
 
+    start: Start
+    """Where the run starts; found, and verified, whenever the task is built."""
+
     def __init__(self, config: ConfigT) -> None:
         """Checks the options, without starting JAX.
 
@@ -61,7 +64,6 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             check_machine_may_run_warp()
         self.config = config
         self._notes: dict[str, str] = {}
-        self._start: Start | None = None
 
     @classmethod
     def _check_config(cls, config: Any) -> None:
@@ -206,7 +208,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         Raises:
           ValueError, TypeError, KeyError: if the hooks or options do not fit together.
         """
-        self.check()
+        self.settle()
         from ksim.training.actor import InTurn
         from ksim.training.program import Program
 
@@ -227,24 +229,20 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             rollout=self._rollout,
         )
 
-    def check(self) -> None:
-        """Checks options against the machine: devices, the run directory, the checkpoint.
-
-        Options that depend on the machine (`num_envs=auto`) are settled here: from now on
-        `config` has numbers.
+    def settle(self) -> None:
+        """Finds where the run starts, and settles in `config` what depends on the machine.
 
         Raises:
           ValueError: if something does not fit; it says what to write instead.
         """
-        from ksim.training.start import check_places
+        from ksim.training.start import Start, check_places
 
         check_places(self.config, _snake_case(type(self).__name__))
-        self._start = None  # what was found before may be gone
-        start = self.start
+        self.start = Start.of(self.config)
         if self.config.is_num_envs_auto:
             from ksim.task.automatic import settle_automatic
 
-            self.config, notes = settle_automatic(self, start)
+            self.config, notes = settle_automatic(self, self.start)
             self._notes |= notes
         if self.config.matmul_precision == "auto":
             from ksim.parallel.processes import check_agreement, current_processes
@@ -255,15 +253,6 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             check_agreement(current_processes(), {"matmul_precision chosen by auto": precision})
             self.config = dataclasses.replace(self.config, matmul_precision=precision)
             self._notes["matmul_precision"] = reason
-
-    @property
-    def start(self) -> Start:
-        """Where the run starts: looked up, and verified, whenever the task is built."""
-        from ksim.training.start import Start
-
-        if self._start is None:
-            self._start = Start.of(self.config)
-        return self._start
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.

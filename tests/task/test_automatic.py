@@ -81,7 +81,7 @@ def test_devices_are_chosen_before_anything_else_starts_jax(chosen, monkeypatch)
     monkeypatch.setattr(task, "get_partitioner", get_partitioner)
     monkeypatch.setattr(jax, "process_count", process_count)
     with pytest.raises(ConfigError, match="measures in one process, and there are 2"):
-        task.check()
+        task.settle()
     assert asked[0] == "devices"
 
 
@@ -167,6 +167,6 @@ def test_weak_scaling_is_the_strong_run_of_as_many_environments(tmp_path, capsys
 
 
 def test_weak_numbers_need_not_divide_by_the_devices():
-    small_task(num_devices=4, num_envs=6, batch_size=3, scaling="weak").check()
+    small_task(num_devices=4, num_envs=6, batch_size=3, scaling="weak").settle()
     with pytest.raises(ConfigError, match="must be divisible by number of devices"):
         small_task(num_devices=4, num_envs=6, batch_size=3)
