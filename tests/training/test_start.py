@@ -71,6 +71,12 @@ def test_a_resume_hashes_each_file_once(run_dir, hashed):
     assert len(list_checkpoints(first.parent)) == 3
 
 
+def test_a_run_that_is_finished_is_not_saved_again(run_dir, hashed):
+    *_, last = list_checkpoints(run_dir / "checkpoints")
+    train(run_dir, max_steps=2)
+    assert split(hashed) == (once(last), [])
+
+
 @pytest.mark.parametrize("named", ["", "checkpoints", "best", "checkpoints/step_00000001"])
 def test_a_run_from_another_hashes_each_file_once(finished, tmp_path, hashed, named):
     """The first one was not evaluated, and the second is the best therefore."""
