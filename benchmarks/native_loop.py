@@ -17,8 +17,8 @@ import numpy as np
 from mujoco import batch as mujoco_batch
 
 from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
-from ksim.envs import MujocoEnvironment
-from ksim.physics import num_host_cores
+from ksim import MujocoEnvironment
+from ksim.physics.engines.native.engine import num_host_cores
 
 NUM_SIMULATIONS = 128
 STEPS_OF_A_ROLLOUT = 20

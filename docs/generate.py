@@ -129,17 +129,23 @@ def terms_page() -> str:
         NOTE,
         "# Terms",
         "A task is made of terms. Each hook of a task returns those of one family, as"
-        " [Your own task](your-own-task.md) shows. They are names of `ksim`, unless it says"
-        " otherwise. In the signatures `model` is the `PhysicsModel` that a hook is given, and:",
+        " [Your own task](your-own-task.md) shows. They are names of `ksim`. In the signatures"
+        " `model` is the `PhysicsModel` that a hook is given, and:",
         "\n".join(f"- `{name}`: {_alias_summary(name)}" for name in reversed(ALIASES)),
     ]
     for family, hook in FAMILIES.items():
         package = importlib.import_module(f"ksim.terms.{family}")
         parts += [f"## {family.capitalize()}", f"{_first_line(package)} Returned by `{hook}`."]
         # Contracts first: they are what a term of one's own derives from.
-        classes = [getattr(package, name) for name in package.__all__]
+        classes = [getattr(ksim, name) for name in _names_of(family)]
         parts += map(_term_entry, sorted(classes, key=lambda term: not inspect.isabstract(term)))
     return "\n\n".join(parts) + "\n"
+
+
+def _names_of(family: str) -> list[str]:
+    """Returns the public names of a family of terms, sorted."""
+    modules = public_names()
+    return [name for name in ksim.__all__ if modules[name].startswith(f"ksim.terms.{family}.")]
 
 
 def api_page() -> str:
@@ -153,11 +159,7 @@ def api_page() -> str:
         "All of these are names of the module `ksim`, as in `ksim.CartPole`. The terms themselves"
         " are on a [page of their own](terms.md).",
     ]
-    terms = {
-        name
-        for family in FAMILIES
-        for name in importlib.import_module(f"ksim.terms.{family}").__all__
-    }
+    terms = {name for family in FAMILIES for name in _names_of(family)}
     for package, names in sorted(by_package.items()):
         rows = [f"| `{name}` | {_summary(name)} |" for name in names if name not in terms]
         title = _first_line(importlib.import_module(package))
@@ -214,8 +216,6 @@ def _undocumented_members(cls: type) -> Iterator[str]:
 def _term_entry(term: type) -> str:
     """Returns what a class of a family is, and how it is made or what to implement of it."""
     summary = _first_line(term)
-    if term.__name__ not in ksim.__all__:
-        summary += " (Import it from `ksim.terms`.)"
     if inspect.isabstract(term):
         methods = sorted(_method_text(term, name) for name in _abstract_methods(term))
         return f"### {term.__name__}\n\n{summary} A contract: implement {' and '.join(methods)}."
@@ -265,8 +265,16 @@ def _first_line(documented: Any) -> str:
 
 
 def _package_of(name: str) -> str:
-    """Returns the package below `ksim` that gives the name."""
-    return ".".join(ksim._MODULE_OF[name].split(".")[:2])
+    """Returns the package below `ksim` that defines the name."""
+    return ".".join(public_names()[name].split(".")[:2])
+
+
+@functools.cache
+def public_names() -> dict[str, str]:
+    """Returns the modules of the public names, by name, as `ksim/__init__.pyi` lists them."""
+    stub = ast.parse(Path(str(ksim.__file__)).with_suffix(".pyi").read_text(encoding="utf-8"))
+    imports = [node for node in stub.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: f"ksim.{node.module}" for node in imports for alias in node.names}
 
 
 @functools.cache

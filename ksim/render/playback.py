@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ksim.config import ConfigError
-from ksim.envs import Environment, MujocoEnvironment
+from ksim.envs import Environment
+from ksim.envs.mujoco.environment import MujocoEnvironment
 from ksim.rl import Policy
 from ksim.rl.rollout import act_once
 

@@ -47,7 +47,8 @@ def make_engine(
       ConfigError: if the devices of the run cannot run it.
     """
     if config.mjx_impl == "warp":
-        from ksim.physics import WarpEngine, WarpFunctions
+        from ksim.physics.engines.warp import WarpEngine
+        from ksim.physics.engines.warp_functions import WarpFunctions
 
         check_devices_run_warp(devices, config.mjx_graph_mode)
         return WarpEngine(
@@ -58,10 +59,10 @@ def make_engine(
             functions=WarpFunctions(config.mjx_graph_mode),
         )
     if engine_name(config.engine, devices[0].platform, config.is_overlapped) == "mjx":
-        from ksim.physics import MjxEngine
+        from ksim.physics.engines.mjx import MjxEngine
 
         return MjxEngine(physics_model)
-    from ksim.physics import NativeEngine, num_host_cores
+    from ksim.physics.engines.native.engine import NativeEngine, num_host_cores
 
     # Where the host acts, it simulates all environments in one call.
     num_callers = 1 if config.is_overlapped else num_devices_on_my_cores(len(devices))

@@ -10,16 +10,14 @@ if TYPE_CHECKING:
     import mujoco
 
     from ksim.physics import PhysicsEngine, PhysicsModel
-    from ksim.terms import (
-        Actuators,
-        Command,
-        Event,
-        Observation,
-        Randomizer,
-        Reset,
-        Reward,
-        Termination,
-    )
+    from ksim.terms.actuators.base import Actuators
+    from ksim.terms.commands.base import Command
+    from ksim.terms.events.base import Event
+    from ksim.terms.observations.base import Observation
+    from ksim.terms.randomizers.base import Randomizer
+    from ksim.terms.resets.base import Reset
+    from ksim.terms.rewards.base import Reward
+    from ksim.terms.terminations.base import Termination
 
 Term = TypeVar("Term")
 Terms = Mapping[str, Term] | Sequence[Term]
@@ -43,7 +41,7 @@ class MujocoHooks(ABC):
 
     def get_actuators(self, physics_model: PhysicsModel) -> Terms[Actuators] | Actuators:
         """Returns what turns actions into controls; torques on all actuated joints by default."""
-        from ksim.terms import TorqueActuators
+        from ksim.terms.actuators.torque import TorqueActuators
 
         return TorqueActuators.create(physics_model)
 

@@ -7,21 +7,19 @@ from typing import Any
 import mujoco
 
 from ksim.config.concerns import PhysicsConfig
-from ksim.envs import MujocoEnvironment, MujocoTerms
+from ksim.envs.mujoco.environment import MujocoEnvironment
+from ksim.envs.mujoco.terms import MujocoTerms
 from ksim.physics import PhysicsModel, find_unstable_joints
 from ksim.task.mujoco_hooks import MujocoHooks
-from ksim.terms import (
-    Actuators,
-    Command,
-    Event,
-    Observation,
-    Randomizer,
-    Reset,
-    Reward,
-    Term,
-    Termination,
-    name_terms,
-)
+from ksim.terms.actuators.base import Actuators
+from ksim.terms.commands.base import Command
+from ksim.terms.events.base import Event
+from ksim.terms.observations.base import Observation
+from ksim.terms.randomizers.base import Randomizer
+from ksim.terms.resets.base import Reset
+from ksim.terms.rewards.base import Reward
+from ksim.terms.term import Term, name_terms
+from ksim.terms.terminations.base import Termination
 
 
 def build_mujoco_environment(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ksim.physics import PhysicsEngine, PhysicsModel
     from ksim.preflight.verification import Preflight
     from ksim.rl import Algorithm, EnvState, Iteration, Policy, RolloutStatistics, Trajectory
-    from ksim.terms import Curriculum
+    from ksim.terms.curricula.base import Curriculum
     from ksim.training.evaluation import Episodes
     from ksim.training.program import Program
     from ksim.training.run import RunResult
@@ -84,7 +84,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
     def get_curriculum(self, physics_model: PhysicsModel | None) -> Curriculum:
         """Returns how hard the task is over time; the full task from the start by default."""
-        from ksim.terms import ConstantCurriculum
+        from ksim.terms.curricula.constant import ConstantCurriculum
 
         return ConstantCurriculum(level=1.0)
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.envs import AutoResetWrapper, CartPole
+from ksim import CartPole
+from ksim.envs import AutoResetWrapper
 from ksim.testing import check_environment
 
 NUM_STEPS = 60

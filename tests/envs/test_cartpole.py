@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.envs import CartPole, CartPoleState, DiscreteActions
+from ksim import CartPole
+from ksim.envs import DiscreteActions
+from ksim.envs.cartpole import CartPoleState
 
 ENVIRONMENT = CartPole()
 

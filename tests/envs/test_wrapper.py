@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from ksim.envs import AutoResetWrapper, CartPole
+from ksim import CartPole
+from ksim.envs import AutoResetWrapper
 from ksim.functional.joined_observations import JoinedObservations
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.envs import CartPole
+from ksim import CartPole
 from ksim.functional import PPO, PPOConfig
 from ksim.storage.state_leaves import leaf_specs
 from tests.functional.test_train import Sum, small_run

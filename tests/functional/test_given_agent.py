@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from ksim.envs import CartPole
+from ksim import CartPole
 from ksim.storage.state_leaves import CheckpointMismatchError
 from ksim.vibe_rl.algorithms.ppo import PPO, PPOConfig
 from ksim.vibe_rl.checkpoint import load_checkpoint, save_checkpoint

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.envs import CartPole, ContinuousActions, Environment, Timestep
+from ksim import CartPole
+from ksim.envs import ContinuousActions, Environment, Timestep
 from ksim.functional.joined_observations import JoinedObservations
 from ksim.testing import check_environment
 

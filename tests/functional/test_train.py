@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.envs import AutoResetWrapper, CartPole
+from ksim import CartPole
+from ksim.envs import AutoResetWrapper
 from ksim.functional import PPOConfig, RunnerConfig, train_ppo
 from ksim.functional.environment_task import EnvironmentTask
 from ksim.functional.interface import EnvParams

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from ksim import DampingRandomizer
 from ksim.physics import JointIndex, PhysicsModel, check_names
-from ksim.terms import DampingRandomizer
 from tests.physics.small_worlds import ARM_AND_CUBE, BALL_AND_ROBOT, DRONE, PUPPET
 
 GRIPPER = DRONE.replace('motor site="thrust"', 'adhesion body="robot"')

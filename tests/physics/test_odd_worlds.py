@@ -6,7 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, PhysicsModel
+from ksim import MjxEngine, NativeEngine
+from ksim.physics import EpisodeStart, PhysicsModel
 from tests.physics.small_worlds import (
     ARM_AND_CUBE,
     BALL_AND_ROBOT,

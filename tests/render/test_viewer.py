@@ -3,8 +3,8 @@ import contextlib
 import numpy as np
 import pytest
 
+from ksim import CartPole
 from ksim.config import ConfigError
-from ksim.envs import CartPole
 from ksim.render import viewer
 from ksim.rl import ActorCriticPolicy
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask

@@ -9,7 +9,7 @@ import jax
 import pytest
 
 import ksim
-import ksim.physics
+from ksim.physics.engines import warp_functions
 from ksim.task import engine_choice as engines
 from tests.physics.stepwise_mjx import CONTACTS, StepwiseJax
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
@@ -83,7 +83,7 @@ def test_staged_graphs_are_for_one_gpu(gpus):
 )
 def test_room_is_that_of_one_device(gpus, options, contacts):
     functions, modes = StepwiseJax(), []
-    gpus.setattr(ksim.physics, "WarpFunctions", lambda mode: modes.append(mode) or functions)
+    gpus.setattr(warp_functions, "WarpFunctions", lambda mode: modes.append(mode) or functions)
     task = warp_task(num_devices=2, num_envs=16, mjx_njmax=11, **options)
     assert isinstance(task.environment.engine, ksim.WarpEngine)
     assert functions.asked_for[-1] == (contacts, 11)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flax import struct
 
+from ksim import StepState
 from ksim.physics import PhysicsModel
-from ksim.terms import StepState
 
 # The hips stand 0.2 m below the torso's origin, the knees 0.4 m below the hips, the foot spheres
 # (radius 0.05) 0.35 m below the knees: with straight legs a base at 1 m just touches the floor.

@@ -6,7 +6,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim.terms import ModelActuators, PositionActuators, TorqueActuators
+from ksim import ModelActuators, PositionActuators, TorqueActuators
 
 JOINTS = ("left_hip", "left_knee", "right_hip", "right_knee")
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from ksim.terms import AngularVelocityCommand, LinearVelocityCommand
+from ksim import AngularVelocityCommand, LinearVelocityCommand
 
 
 def follow(command, state, num_steps):

@@ -4,12 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ksim.terms import (
-    ConstantCurriculum,
-    EpisodeLengthCurriculum,
-    LinearCurriculum,
-    TrainingProgress,
-)
+from ksim import ConstantCurriculum, EpisodeLengthCurriculum, LinearCurriculum, TrainingProgress
 
 
 def progress(iteration=0, num_episodes=0, length=0.0):

@@ -6,8 +6,8 @@ import mujoco
 import numpy as np
 import pytest
 
+from ksim import PushEvent
 from ksim.physics import PhysicsModel
-from ksim.terms import PushEvent
 
 
 def push_many(event, state, count=500):

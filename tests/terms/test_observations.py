@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.terms import (
+from ksim import (
     ActuatorForceObservation,
     BaseAngularVelocityObservation,
     BaseHeightObservation,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import FreeJoint, MovingBody, NativeEngine, moving_frame
+from ksim import NativeEngine
+from ksim.physics import FreeJoint, MovingBody, moving_frame
 
 # As hoppers and half-cheetahs are: two slides and a hinge carry the torso.
 HOPPER = """

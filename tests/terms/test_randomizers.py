@@ -6,17 +6,19 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, PhysicsModel
-from ksim.terms import (
+from ksim import (
     ActuatorGainRandomizer,
     ArmatureRandomizer,
     CenterOfMassRandomizer,
     DampingRandomizer,
     FrictionRandomizer,
     MassRandomizer,
+    MjxEngine,
+    NativeEngine,
     PositionActuators,
     TorqueActuators,
 )
+from ksim.physics import EpisodeStart, PhysicsModel
 
 ALL = (
     ActuatorGainRandomizer,

@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ksim.physics import EpisodeStart
-from ksim.physics.rotation import rotate_inverse, yaw_of
-from ksim.terms import (
+from ksim import (
     BaseVelocityReset,
     HeadingReset,
     HeightReset,
@@ -18,6 +16,8 @@ from ksim.terms import (
     KeyframeReset,
     PoseReset,
 )
+from ksim.physics import EpisodeStart
+from ksim.physics.rotation import rotate_inverse, yaw_of
 
 ROLLED = [math.cos(0.2), math.sin(0.2), 0.0, 0.0]  # 0.4 rad about the x axis
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ksim.terms import (
+from ksim import (
     ActionRateReward,
     AliveReward,
     AngularVelocityTrackingReward,

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ksim.terms import BadVelocityTermination, FallenTermination, TimeOutTermination
+from ksim import BadVelocityTermination, FallenTermination, TimeOutTermination
 
 
 def has_ended(termination, state):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from flax import struct
 
-from ksim.envs import CartPole, ContinuousActions, DiscreteActions, Environment, Timestep
+from ksim import CartPole
+from ksim.envs import ContinuousActions, DiscreteActions, Environment, Timestep
 from ksim.testing import check_environment
 
 

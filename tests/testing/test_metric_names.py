@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from ksim.envs import CartPole
+from ksim import CartPole
 from ksim.testing import check_environment
 from ksim.training.metrics import OWN_GROUPS, OWN_METRICS
 from tests.small_cartpole import read_metrics, small_task

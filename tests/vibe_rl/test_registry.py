@@ -2,7 +2,7 @@
 
 import pytest
 
-from ksim.envs import CartPole
+from ksim import CartPole
 from ksim.vibe_rl.env import EnvParams, make
 
 

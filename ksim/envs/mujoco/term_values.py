@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Array
 
 from ksim.physics import EpisodeStart
-from ksim.terms import Actuators, Randomizer, Term
+from ksim.terms.actuators.base import Actuators
+from ksim.terms.randomizers.base import Randomizer
+from ksim.terms.term import Term
 
 Types = Any
 """A tree whose leaves say what an array is, as `float32[3]`."""

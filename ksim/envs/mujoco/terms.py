@@ -5,17 +5,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ksim.terms import (
-    Actuators,
-    Command,
-    Event,
-    Observation,
-    Randomizer,
-    Reset,
-    Reward,
-    Term,
-    Termination,
-)
+from ksim.terms.actuators.base import Actuators
+from ksim.terms.commands.base import Command
+from ksim.terms.events.base import Event
+from ksim.terms.observations.base import Observation
+from ksim.terms.randomizers.base import Randomizer
+from ksim.terms.resets.base import Reset
+from ksim.terms.rewards.base import Reward
+from ksim.terms.term import Term
+from ksim.terms.terminations.base import Termination
 
 DIVERGED = "diverged"
 """The name by which simulations that have diverged are counted."""

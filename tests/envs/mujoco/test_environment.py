@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import ksim
+from ksim import NativeEngine
 from ksim.envs import AutoResetWrapper
-from ksim.physics import NativeEngine
 
 POLE = """
 <mujoco>

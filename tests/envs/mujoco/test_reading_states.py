@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import NativeEngine
+from ksim import NativeEngine
 from tests.physics.small_worlds import ARM_AND_CUBE
 
 

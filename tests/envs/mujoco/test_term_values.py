@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import NativeEngine
+from ksim import NativeEngine
 from tests.physics.small_worlds import ARM_AND_CUBE
 
 # The arm has 1 joint, and the cube 7 positions and 6 velocities: nq is 8, nv is 7.

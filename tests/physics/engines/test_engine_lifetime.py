@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 import ksim
-from ksim.physics import EpisodeStart, NativeEngine
+from ksim import NativeEngine
+from ksim.physics import EpisodeStart
 
 
 def compiled_step():

@@ -4,7 +4,7 @@ import mujoco
 import pytest
 
 import ksim
-from ksim.physics import MjxEngine, NativeEngine
+from ksim import MjxEngine, NativeEngine
 
 HINGE = 'axis="0 -1 0"'
 TENDON = (

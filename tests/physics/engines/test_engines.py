@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, WarpEngine, WarpFunctions
+from ksim import MjxEngine, NativeEngine, WarpEngine
+from ksim.physics import EpisodeStart
 from ksim.physics.data import NamedFields
 from ksim.physics.engines.default_data import DefaultData
 from ksim.physics.engines.native.stepper import NativeStepper
+from ksim.physics.engines.warp_functions import WarpFunctions
 from tests.physics.stepwise_mjx import StepwiseJax
 
 NUM_SIMULATIONS = 6

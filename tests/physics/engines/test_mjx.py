@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import EpisodeStart, MjxEngine
+from ksim import MjxEngine
+from ksim.physics import EpisodeStart
 
 SLIDING_BALL = """
 <mujoco>

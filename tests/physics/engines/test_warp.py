@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import ksim
-from ksim.physics import EpisodeStart, NativeEngine, WarpEngine, WarpFunctions
+from ksim import NativeEngine, WarpEngine
+from ksim.physics import EpisodeStart
+from ksim.physics.engines.warp_functions import WarpFunctions
 from tests.physics.stepwise_mjx import CONTACTS, ROWS, StepwiseJax
 
 

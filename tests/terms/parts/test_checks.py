@@ -5,7 +5,7 @@ import math
 import jaxtyping
 import pytest
 
-from ksim.terms import (
+from ksim import (
     AngularVelocityCommand,
     BadVelocityTermination,
     ConstantCurriculum,

@@ -5,9 +5,10 @@ import mujoco
 import numpy as np
 import pytest
 
+from ksim import ContactReward, ContactTermination, StepState
 from ksim.physics import PhysicsModel
-from ksim.terms import ContactReward, ContactSensors, ContactTermination, Feet, StepState
-from ksim.terms.parts.feet import names_of
+from ksim.terms.parts.contacts import ContactSensors
+from ksim.terms.parts.feet import Feet, names_of
 
 # Two legs with a heel and a toe each, 0.05 m above the floor at a base height of 0.15 m, and a shin
 # that hangs over the left one. The right leg has no site that a touch sensor could use.

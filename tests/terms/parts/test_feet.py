@@ -5,7 +5,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from ksim.terms import Feet
+from ksim.terms.parts.feet import Feet
 
 FEET = ("left_foot", "right_foot")
 

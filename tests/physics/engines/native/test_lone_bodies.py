@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from mujoco import batch as mujoco_batch
 
-from ksim.physics import EpisodeStart, NativeEngine, PhysicsModel
+from ksim import NativeEngine
+from ksim.physics import EpisodeStart, PhysicsModel
 from ksim.physics.engines.native.lone_bodies import INERTIAL_FIELDS, SimpleInertias
 
 # All of them are alone, with the centre of mass at the origin: MuJoCo calls them simple.

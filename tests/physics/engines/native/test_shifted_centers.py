@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from mujoco import batch as mujoco_batch
 
-from ksim.physics import EpisodeStart, MjxEngine, NativeEngine, PhysicsModel
+from ksim import MjxEngine, NativeEngine
+from ksim.physics import EpisodeStart, PhysicsModel
 from ksim.physics.engines.native.shifted_centers import ShiftedCenters
 
 # The trunk's centre is at its origin, that of the arm at the centre of its tilted geom, and that of
