@@ -3,10 +3,13 @@
 import sys
 from collections.abc import Callable, Sequence
 
+import ksim
 from ksim.config import ConfigError, unknown_name_message
+from ksim.reporting.broken_pipe import quiet_broken_pipe
 
 _HELP = """\
 usage: ksim COMMAND ...
+       ksim --version
 
 Commands (each has --help):
   launch   start a task in several processes of this machine
@@ -17,11 +20,15 @@ A task is started by its module: python -m examples.walking num_envs=64
 """
 
 
+@quiet_broken_pipe()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; returns the exit status."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("--help", "-h"):
         print(_HELP, end="")
+        return 0
+    if name == "--version":
+        print(f"ksim {ksim.__version__}")
         return 0
     try:
         if name not in _COMMANDS:

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from ksim.config import ConfigError
 from ksim.launch.command import parse_launch
 from ksim.launch.restarts import launch
+from ksim.reporting.broken_pipe import quiet_broken_pipe
 
 
+@quiet_broken_pipe()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Launches what the command line says; returns the exit status."""
     try:

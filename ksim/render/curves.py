@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ksim.reporting.broken_pipe import quiet_broken_pipe
+
 # What tells most about a run, if it has it; the first that fills the grid are drawn.
 METRICS = (
     "episode/return",
@@ -127,6 +129,7 @@ def draw_curves(runs: Sequence[Path], output: Path, metrics: Sequence[str] = MET
     return output
 
 
+@quiet_broken_pipe()
 def main(
     arguments: Sequence[str] | None = None, command: str = "python -m ksim.render.curves"
 ) -> None:

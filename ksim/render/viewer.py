@@ -64,7 +64,7 @@ def _window_opener() -> Callable[[Any, Any], Any]:
     if sys.platform == "linux" and not has_display:
         raise ConfigError(
             "run_mode=view needs a display, and there is none (DISPLAY is not set)."
-            " Write run_mode=evaluate, or run it where there is a screen."
+            " Write run_mode=render for a film, or run it where there is a screen."
         )
     import mujoco.viewer
 

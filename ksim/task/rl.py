@@ -335,13 +335,14 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
           SystemExit: with status 2, after a message, if an option cannot be used. Nothing has been
             compiled then, and there is no run directory.
         """
+        from ksim.reporting.broken_pipe import quiet_broken_pipe
         from ksim.reporting.terminal_logging import logging_to_terminal
         from ksim.training.garbage_collection import no_garbage_collection
 
         cls._check_config(config)
         arguments = sys.argv[1:] if arguments is None else arguments
         try:
-            with logging_to_terminal():
+            with quiet_broken_pipe(), logging_to_terminal():
                 with no_garbage_collection():
                     task = cls(parse_command_line(config, arguments))
                 return task.run()

@@ -59,5 +59,5 @@ def test_no_display_is_said(monkeypatch):
     monkeypatch.setattr(viewer.sys, "platform", "linux")
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    with pytest.raises(ConfigError, match="needs a display"):
+    with pytest.raises(ConfigError, match=r"needs a display.*Write run_mode=render for a film"):
         viewer._window_opener()
