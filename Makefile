@@ -17,7 +17,7 @@ MAX_STEPS := $(if $(findstring max_steps=,$(ARGS)),,max_steps=500)
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 EXTRAS := dev$(if $(HAS_GPU),$(comma)cuda)
 
-.PHONY: install train walk test test-all lint format bench docs clean
+.PHONY: install train walk test test-all lint format bench docs wheel clean
 
 install: $(VENV)/.installed
 
@@ -39,11 +39,12 @@ test: install  ## Pass the tests, but for the slow ones.
 test-all: install  ## Pass all tests.
 	$(PYTEST) -m ''
 
-lint: install  ## Style, types, and the floors of the house.
+lint: install  ## Style, types, the floors and rules of the house, docstrings, generated pages.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
 	$(BIN)/python docs/generate.py --check
 
 format: install  ## Format the code.
@@ -57,6 +58,9 @@ bench: install  ## Measure speed, beside brax; writes benchmarks/results and the
 
 docs: install  ## Write the generated parts of the docs; fails on an undocumented public name.
 	$(BIN)/python docs/generate.py
+
+wheel: install  ## Build dist/*.whl; `pip install` takes it anywhere.
+	$(BIN)/python -m pip --quiet --disable-pip-version-check wheel --no-deps --wheel-dir dist .
 
 clean:  ## Remove the environment and caches.
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

@@ -1,0 +1,74 @@
+"""The checks of the house, each given what breaks its rule."""
+
+import pytest
+
+from tests.house import __main__ as house
+from tests.house import guesses, private_fields, sizes
+
+
+def test_the_repository_keeps_its_rules(capsys):
+    assert house.main() == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("guess", ["hasattr(task, 'run')", "getattr(task, 'run', None)"])
+def test_a_guess_is_found_unless_the_object_is_of_others(guess):
+    files = {"ksim/rl/ppo.py": f"x = 1\ny = {guess}\n"}
+    (complaint,) = guesses.complaints(files, {})
+    assert complaint.startswith(f"ksim/rl/ppo.py:2: {guess} guesses")
+    assert not list(guesses.complaints(files, {("ksim/rl/ppo.py", guess): "of others"}))
+    # The same guess in another file is another one.
+    assert len(list(guesses.complaints(files, {("ksim/rl/gae.py", guess): "of others"}))) == 2
+
+
+def test_reading_a_field_by_its_name_is_no_guess():
+    files = {"ksim/rl/ppo.py": "y = getattr(task, name)\n", "tests/a.py": "hasattr(x, 'y')\n"}
+    assert not list(guesses.complaints(files, {}))
+
+
+def test_a_guess_that_is_gone_leaves_the_list():
+    (complaint,) = guesses.complaints({}, {("ksim/a.py", "hasattr(os, 'fork')"): "Windows"})
+    assert complaint.startswith("ksim/a.py: hasattr(os, 'fork') is not there any more.")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "size = data._impl.efc_J.size",
+        "model.tree_replace({'opt._impl.warn_overflow': 0})",
+        "from mujoco.mjx.third_party.mujoco_warp import OverflowType",
+        "from mujoco.mjx.third_party import mujoco_warp",
+        "import mujoco.mjx.third_party.mujoco_warp as mjw",
+        "mjx.third_party.mujoco_warp.step(model, data)",
+    ],
+)
+def test_a_private_field_is_found_outside_its_rooms(line):
+    (complaint,) = private_fields.complaints({"ksim/rl/ppo.py": f"x = 1\n{line}\n"})
+    assert complaint.startswith("ksim/rl/ppo.py:2: ")
+    for room in ("ksim/xla/rows.py", "ksim/physics/engines/warp.py"):
+        assert not list(private_fields.complaints({room: line}))
+
+
+def test_what_is_only_named_like_a_private_field_is_free():
+    text = "config.mjx_impl = 'jax'\nkey_impl = jax.random.key_impl(key)\nx = 'any _impl.'\n"
+    assert not list(private_fields.complaints({"ksim/rl/ppo.py": text}))
+
+
+def test_sizes_at_the_bound_are_free_and_above_it_are_found():
+    def function(lines):
+        return "def f():\n" + "    pass\n" * (lines - 1)
+
+    assert not list(sizes.complaints({"ksim/a.py": function(60), "ksim/b.py": "x = 1\n" * 400}))
+    files = {"ksim/a.py": function(61), "ksim/b.py": "x = 1\n" * 401}
+    assert [complaint.split(",")[0] for complaint in sizes.complaints(files)] == [
+        "ksim/a.py:1: f has 61 lines",
+        "ksim/b.py: 401 lines",
+    ]
+
+
+def test_folders_at_the_bound_are_free_and_above_it_are_found():
+    def folder(name, count):
+        return {f"{name}/file_{index}.py": "" for index in range(count)}
+
+    files = folder("ksim/rl", 20) | folder("ksim/terms/rewards", 30) | folder("ksim/training", 21)
+    (complaint,) = sizes.complaints(files)
+    assert complaint.startswith("ksim/training: 21 files side by side")
