@@ -9,7 +9,7 @@ import mujoco
 from ksim.config.concerns import PhysicsConfig
 from ksim.envs.mujoco.environment import MujocoEnvironment
 from ksim.envs.mujoco.terms import MujocoTerms
-from ksim.physics import PhysicsModel, find_unstable_joints
+from ksim.physics import PhysicsEngine, PhysicsModel, find_unstable_joints
 from ksim.task.mujoco_hooks import MujocoHooks
 from ksim.terms.actuators.base import Actuators
 from ksim.terms.commands.base import Command
@@ -75,16 +75,24 @@ def build_mujoco_environment(
         events=_terms(hooks, "get_events", model, Event),
         randomizers=_terms(hooks, "get_physics_randomizers", model, Randomizer),
     )
+    environment = MujocoEnvironment(model, _engine(hooks, model), terms)
+    return environment, {"dt": " ".join(notes)} if notes else {}
+
+
+def _engine(hooks: MujocoHooks, model: PhysicsModel) -> PhysicsEngine:
+    """Calls the hook that gives the engine.
+
+    Raises:
+      ValueError: if MJX lacks something of the model.
+    """
     try:
-        engine = hooks.get_engine(model)
+        return hooks.get_engine(model)
     except NotImplementedError as error:
         reason = str(error).rstrip(".")
         raise ValueError(
             f"MJX cannot step this model: {reason}. Write engine=mujoco, or leave it out of the"
             " MJCF."
         ) from error
-    environment = MujocoEnvironment(model, engine, terms)
-    return environment, {"dt": " ".join(notes)} if notes else {}
 
 
 def _terms(
