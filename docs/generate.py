@@ -4,7 +4,8 @@
     python docs/generate.py --check
 
 `options.md`, `terms.md` and `api.md` come from the code: the options from the configs, the terms
-and the public names from their docstrings. Either command fails if a public name has no docstring.
+and the public names from their docstrings. Either command fails if a public name has no docstring,
+or if a docstring of ksim opens as a question.
 """
 
 import ast
@@ -16,7 +17,7 @@ import itertools
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,6 +55,31 @@ ALIASES: dict[str, Any] = {
     "Range": Range,
 }
 
+# Docstrings say what something does or is, not what it is about: "Returns whether ...".
+QUESTIONS = frozenset(
+    ["What", "How", "Whether", "Which", "Where", "When", "Who", "Whose", "Why", "Is", "Are", "Does"]
+)
+# Packages, and modules, whose docstrings are still to be written so.
+STILL_TO_DO = (
+    "ksim.config",
+    "ksim.envs",
+    "ksim.functional",
+    "ksim.launch",
+    "ksim.nn",
+    "ksim.parallel",
+    "ksim.planning",
+    "ksim.preflight",
+    "ksim.render",
+    "ksim.reporting",
+    "ksim.rl",
+    "ksim.storage",
+    "ksim.task",
+    "ksim.testing",
+    "ksim.training",
+    "ksim.vibe_rl",
+    "ksim.xla",
+)
+
 MAX_DIFF_LINES = 20
 
 
@@ -63,6 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{' '.join(sorted(unknown))}: unknown. Write python docs/generate.py [--check]")
         return 2
     complaints = [f"{name} has no docstring." for name in undocumented_names()]
+    complaints += questions(Path(str(ksim.__file__)).parent)
     for name, write in PAGES.items():
         path, text = DOCS / name, write()
         if "--check" not in arguments:
@@ -138,7 +165,9 @@ def terms_page() -> str:
         parts += [f"## {family.capitalize()}", f"{_first_line(package)} Returned by `{hook}`."]
         # Contracts first: they are what a term of one's own derives from.
         classes = [getattr(ksim, name) for name in _names_of(family)]
-        parts += map(_term_entry, sorted(classes, key=lambda term: not inspect.isabstract(term)))
+        contracts = [term for term in classes if inspect.isabstract(term)]
+        entries = sorted(classes, key=lambda term: term not in contracts)
+        parts += [_term_entry(term, contracts) for term in entries]
     return "\n\n".join(parts) + "\n"
 
 
@@ -193,6 +222,26 @@ def undocumented_names() -> list[str]:
     return missing
 
 
+def questions(package: Path) -> list[str]:
+    """Returns a complaint about each docstring below `package` that opens as a question."""
+    complaints = []
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join([package.name, *path.relative_to(package).with_suffix("").parts])
+        if f"{module}.".startswith(tuple(f"{name}." for name in STILL_TO_DO)):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Expr(ast.Constant(str(text))) if text.split()[:1] and (
+                    text.split()[0] in QUESTIONS
+                ):
+                    place = f"{path.relative_to(package.parent)}:{node.lineno}"
+                    complaints.append(
+                        f'{place}: a docstring opens with "{text.split()[0]}". Open it with a verb'
+                        ' ("Returns whether ..."), or with the noun that it describes.'
+                    )
+    return complaints
+
+
 def public_packages() -> Iterator[ModuleType]:
     """Yields `ksim` and the packages in it."""
     yield ksim
@@ -213,15 +262,49 @@ def _undocumented_members(cls: type) -> Iterator[str]:
             yield f".{name}"
 
 
-def _term_entry(term: type) -> str:
-    """Returns what a class of a family is, and how it is made or what to implement of it."""
+def _term_entry(term: type, contracts: Collection[type]) -> str:
+    """Returns what a class of a family is, and how it is made or what to implement of it.
+
+    Arguments are described by the class; those that it has from a contract, by the contract.
+    """
     summary = _first_line(term)
     if inspect.isabstract(term):
         methods = sorted(_method_text(term, name) for name in _abstract_methods(term))
-        return f"### {term.__name__}\n\n{summary} A contract: implement {' and '.join(methods)}."
-    make = f"{term.__name__}.create" if hasattr(term, "create") else term.__name__
-    signature = _short_signature(getattr(term, "create", term))
-    return f"### {term.__name__}\n\n{summary}\n\n```text\n{make}{signature}\n```"
+        summary += f" A contract: implement {' and '.join(methods)}."
+        return "\n\n".join([f"### {term.__name__}", summary, *_arguments([term], term)])
+    function, name, prose = term, term.__name__, []
+    if hasattr(term, "create"):
+        function, name = term.create, f"{name}.create"
+        prose = [text for text in _paragraphs(function) if not text.startswith("Raises:")]
+    described = [cls for cls in term.__mro__ if cls not in contracts or cls is term]
+    parts = [f"### {term.__name__}", summary, *map(_text_block, _formulas(term))]
+    parts += [_text_block(name + _short_signature(function)), " ".join(" ".join(prose).split())]
+    return "\n\n".join(filter(None, [*parts, *_arguments(described, function)]))
+
+
+def _text_block(text: str) -> str:
+    return f"```text\n{text}\n```"
+
+
+def _formulas(term: type) -> list[str]:
+    """Returns the paragraphs of a class that open with a formula, such as `r = 1`."""
+    return [text for text in _paragraphs(term) if re.match(r"\w+ = ", text)]
+
+
+def _arguments(classes: Iterable[type], function: Callable[..., Any]) -> list[str]:
+    """Returns the arguments that are attributes of the classes, with their descriptions."""
+    taken = inspect.signature(function).parameters
+    described: dict[str, str] = {}
+    for paragraph in itertools.chain(*map(_paragraphs, classes)):
+        if paragraph.startswith("Attributes:"):
+            for name, text in re.findall(r"^  (\w+): (.*(?:\n    .*)*)", paragraph, re.MULTILINE):
+                described.setdefault(name, " ".join(text.split()))
+    rows = [f"- `{name}`: {text}" for name, text in described.items() if name in taken]
+    return ["\n".join(rows)] if rows else []
+
+
+def _paragraphs(documented: Any) -> list[str]:
+    return inspect.cleandoc(documented.__doc__ or "").split("\n\n")
 
 
 def _abstract_methods(cls: Any) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""MJCF models, the joint index, and physics engines. Knows MuJoCo; knows no learning."""
+"""MJCF models, the joint index, and physics engines; knows MuJoCo and no learning."""
 
 from ksim.physics.computed_fields import check_computed
 from ksim.physics.data import FieldsRead, NamedFields, PhysicsData, ReadRecorder

@@ -1,4 +1,4 @@
-"""Fields of `mjData`: which MuJoCo computes for a model, and from what."""
+"""Finds out which fields of `mjData` MuJoCo computes for a model, and from what."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -16,7 +16,7 @@ _NEEDED = {
     "subtree_angmom": _MOMENTA,
     "energy": '<option><flag energy="enable"/></option>',
 }
-"""What makes MuJoCo compute a field that would be zero otherwise."""
+"""Lines of an MJCF that make MuJoCo compute a field; without them it is zero."""
 _MARK = 1234.5
 """Put into fields to see which of them MuJoCo writes."""
 
@@ -92,5 +92,5 @@ def read_shape(name: str, value: np.ndarray) -> tuple[int, ...]:
 
 
 def is_floating(value: Any) -> bool:
-    """Whether something is an array of floating-point numbers."""
+    """Returns whether `value` is an array of floating-point numbers."""
     return isinstance(value, np.ndarray) and np.issubdtype(value.dtype, np.floating)

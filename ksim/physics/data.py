@@ -1,4 +1,4 @@
-"""What terms may read of the physics."""
+"""Data of a simulation as terms read it, and records of what they read."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class PhysicsData(Protocol):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NamedFields(PhysicsData):
-    """Those fields of `mjData` that somebody reads, as attributes in single precision.
+    """The fields of `mjData` that are read, as attributes in single precision.
 
     Attributes:
       fields: the values by MuJoCo's name.
@@ -72,7 +72,7 @@ class NamedFields(PhysicsData):
 
 
 class FieldsRead:
-    """Names of fields that were read, by anybody who holds this object.
+    """Names of fields that were read, by any holder of this object.
 
     Attributes:
       names: the names.
@@ -86,14 +86,14 @@ class FieldsRead:
 class ReadRecorder(PhysicsData):
     """Stands in for a simulation's data, and remembers which fields are read.
 
-    It is a pytree, as the data is, and what is made of it records in the same place.
+    It is a pytree, as the data is; copies of it record in the same place.
 
     Attributes:
       fields_read: the names that were read.
     """
 
     def __init__(self, data: PhysicsData, fields_read: FieldsRead) -> None:
-        """Begins to add to `fields_read` what is read of `data`."""
+        """Adds to `fields_read` the names of fields read of `data`, from now on."""
         self._data = data
         self.fields_read = fields_read
 
@@ -108,12 +108,12 @@ class ReadRecorder(PhysicsData):
         return ReadRecorder(self._data.replace(**fields), self.fields_read)  # type: ignore[abstract]
 
     def tree_flatten(self) -> tuple[tuple[PhysicsData], FieldsRead]:
-        """Returns the data, and beside it the record, of which there is one."""
+        """Returns the data as child, and as auxiliary data the record, which all copies share."""
         return (self._data,), self.fields_read
 
     @classmethod
     def tree_unflatten(
         cls, fields_read: FieldsRead, children: tuple[PhysicsData]
     ) -> "ReadRecorder":
-        """Returns a recorder of other data."""
+        """Returns a recorder of other data with the same record."""
         return cls(children[0], fields_read)  # type: ignore[abstract]

@@ -1,4 +1,4 @@
-"""Moving frames: free joints, any other body, and which one is the robot's base."""
+"""Moving frames: free joints and other bodies, and the base of a robot."""
 
 import dataclasses
 
@@ -46,20 +46,20 @@ class FreeJoint:
         return slice(self.qvel_start + 3, self.qvel_start + 6)
 
     def position(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Position in the world, metres."""
+        """Returns the position in the world, m."""
         return data.qpos[self.position_slice]
 
     def orientation(self, data: PhysicsData) -> Float[Array, "4"]:
-        """Orientation in the world, unit quaternion `(w, x, y, z)`."""
+        """Returns the orientation in the world, unit quaternion `(w, x, y, z)`."""
         quaternion = data.qpos[self.orientation_slice]
         return quaternion / jnp.linalg.norm(quaternion)  # a reset may have set one of any length
 
     def linear_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Linear velocity in the *world's* frame, m/s."""
+        """Returns the linear velocity in the *world's* frame, m/s."""
         return data.qvel[self.linear_slice]
 
     def angular_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Angular velocity in the *body's* frame, rad/s."""
+        """Returns the angular velocity in the *body's* frame, rad/s."""
         return data.qvel[self.angular_slice]
 
 
@@ -120,7 +120,7 @@ def _bodies_of_tendon(mj_model: mujoco.MjModel, tendon_id: int) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class MovingBody:
-    """Any body of the model, read as a floating base is: see `FreeJoint`.
+    """Reads any body of the model as a floating base is read: see `FreeJoint`.
 
     Attributes:
       body_id: the body.
@@ -131,29 +131,29 @@ class MovingBody:
     root_id: int
 
     def position(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Position of the body's origin in the world, metres."""
+        """Returns the position of the body's origin in the world, m."""
         return data.xpos[self.body_id]
 
     def orientation(self, data: PhysicsData) -> Float[Array, "4"]:
-        """Orientation in the world, unit quaternion `(w, x, y, z)`."""
+        """Returns the orientation in the world, unit quaternion `(w, x, y, z)`."""
         return data.xquat[self.body_id]
 
     def linear_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Linear velocity of the body's origin in the *world's* frame, m/s."""
+        """Returns the linear velocity of the body's origin in the *world's* frame, m/s."""
         arm = data.xpos[self.body_id] - data.subtree_com[self.root_id]
         return velocity_at(data.cvel[self.body_id], arm)
 
     def angular_velocity(self, data: PhysicsData) -> Float[Array, "3"]:
-        """Angular velocity in the *body's* frame, rad/s."""
+        """Returns the angular velocity in the *body's* frame, rad/s."""
         return rotate_inverse(data.xquat[self.body_id], data.cvel[self.body_id][:3])
 
 
 MovingFrame = FreeJoint | MovingBody
-"""What has a pose and a velocity: a floating base, or any other body."""
+"""A frame with a pose and a velocity: that of a floating base, or of any other body."""
 
 
 def moving_frame(mj_model: mujoco.MjModel, body_id: int) -> MovingFrame:
-    """Returns the free joint of a body, or without one the body itself."""
+    """Returns the free joint of a body, or the body itself if it has none."""
     free_joint = find_floating(mj_model).get(body_id)
     return free_joint or MovingBody(body_id, int(mj_model.body_rootid[body_id]))
 

@@ -1,4 +1,4 @@
-"""Where each joint stands in `qpos` and `qvel`: the one place that knows."""
+"""Finds joints by name, and their places in `qpos` and `qvel`: nothing else knows those."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from ksim.xla.rows import replace_rows
 
 @dataclasses.dataclass(frozen=True)
 class JointSelection:
-    """Some hinge and slide joints, by name, with their places in the state.
+    """Hinge and slide joints, by name, with their places in the state.
 
     Attributes:
       names: the joints, in the order asked for.
@@ -35,11 +35,11 @@ class JointSelection:
         return len(self.names)
 
     def positions(self, qpos: Float[Array, "nq"]) -> Float[Array, "joints"]:
-        """Joint positions, rad or m."""
+        """Returns the joint positions, rad or m."""
         return qpos[np.array(self.qpos_ids, dtype=int)]
 
     def velocities(self, qvel: Float[Array, "nv"]) -> Float[Array, "joints"]:
-        """Joint velocities, rad/s or m/s."""
+        """Returns the joint velocities, rad/s or m/s."""
         return qvel[np.array(self.qvel_ids, dtype=int)]
 
     def set_positions(
@@ -92,7 +92,7 @@ class JointIndex:
             self._others[name] = "free" if kind == mujoco.mjtJoint.mjJNT_FREE else "ball"
 
     def _name_for(self, joint_id: int) -> str:
-        """Returns a name for a joint without one, which no other joint has."""
+        """Returns a name for an unnamed joint that no other joint has."""
         name = f"joint_{joint_id}"
         while name in self._named:
             name += "_"
@@ -140,8 +140,8 @@ class JointIndex:
         """Returns the free joint of the robot.
 
         Args:
-          asked_by: who asks, for the error message.
-          body_argument: how the one who asks is given a body instead, as `body="torso"`.
+          asked_by: the class that asks, for the error message.
+          body_argument: the argument by which `asked_by` takes a body instead, as `body="torso"`.
 
         Raises:
           ValueError: if its base is fixed.

@@ -1,4 +1,4 @@
-"""From an MJCF file to a model whose parts are found by name."""
+"""Compiles MJCF files, and finds the parts of a model by name."""
 
 import dataclasses
 import functools
@@ -89,7 +89,7 @@ class PhysicsModel:
 
     @property
     def num_substeps(self) -> int:
-        """Physics steps in one control step."""
+        """Number of physics steps in one control step."""
         return count_substeps(self.dt, self.ctrl_dt)
 
     @functools.cached_property
@@ -116,7 +116,7 @@ class PhysicsModel:
         Args:
           kind: `body`, `geom`, `site`, `sensor`, `actuator` or `keyframe`.
           name: its name in the MJCF.
-          asked_by: who asks, for the error message, as `UprightReward`.
+          asked_by: the class that asks, for the error message, as `UprightReward`.
 
         Raises:
           KeyError: if there is no such part; the message lists those that exist.
@@ -128,7 +128,7 @@ class PhysicsModel:
         return part_id
 
     def sensor_slice(self, name: str, asked_by: str) -> tuple[int, int]:
-        """Returns where a sensor's values begin and end in `sensordata`.
+        """Returns the begin and the end of a sensor's values in `sensordata`.
 
         Raises:
           KeyError: if there is no such sensor.
@@ -155,7 +155,7 @@ def asset_path(name: str) -> Path:
     """Returns the path of an MJCF file that comes with ksim, such as `humanoid.xml`.
 
     Raises:
-      KeyError: if there is none of that name; the message lists those that exist.
+      KeyError: if there is no such file; the message lists those that exist.
     """
     folder = Path(__file__).parent.parent / "assets"
     path = folder / name

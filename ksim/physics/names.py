@@ -1,4 +1,4 @@
-"""Names of parts of a model, as a user gives them."""
+"""Checks and matches names of a model's parts, as a user gives them."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -12,11 +12,11 @@ def check_names(names: Sequence[str], kind: str, asked_by: str) -> tuple[str, ..
     Args:
       names: the names.
       kind: what they name, for the error message, as `joint`.
-      asked_by: who was given them, for the error message.
+      asked_by: the class that was given them, for the error message.
 
     Raises:
       TypeError: if they are a single text, whose letters would be taken for names.
-      ValueError: if a name is there twice.
+      ValueError: if a name occurs twice.
     """
     if isinstance(names, str):
         raise TypeError(
@@ -29,7 +29,7 @@ def check_names(names: Sequence[str], kind: str, asked_by: str) -> tuple[str, ..
 
 
 def fitting_names(pattern: str, known: Sequence[str]) -> list[str]:
-    """Returns the names that a name or a pattern fits, in their order; a name fits itself alone.
+    """Returns the names that a name or a pattern fits, in their order; a name fits only itself.
 
     In a pattern, `*` stands for any letters, as in a shell.
     """
@@ -39,21 +39,21 @@ def fitting_names(pattern: str, known: Sequence[str]) -> list[str]:
 def match_names(
     names: Sequence[str], known: Sequence[str], kind: str, asked_by: str
 ) -> tuple[str, ...]:
-    """Returns the names of parts of a model that names and patterns stand for.
+    """Returns the names of the parts that `names` stands for.
 
-    A pattern, as of `fitting_names`, stands for all parts that it fits, in the model's order, but
-    for those that stand before it already.
+    A pattern, as in `fitting_names`, stands for all parts that it fits, in the model's order,
+    except those that an earlier name already stands for.
 
     Args:
       names: the names and patterns.
       known: all names that the model has, in its order.
       kind: what they name, for the error message, as `joint`.
-      asked_by: who was given them, for the error message.
+      asked_by: the class that was given them, for the error message.
 
     Raises:
       KeyError: if a name does not exist, or a pattern fits none.
       TypeError: if they are a single text.
-      ValueError: if a name is there twice.
+      ValueError: if a name occurs twice.
     """
     chosen: dict[str, None] = {}
     for name in check_names(names, kind, asked_by):

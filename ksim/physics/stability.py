@@ -1,4 +1,4 @@
-"""Whether a time step is short enough for the servos of a model."""
+"""Finds servos that a time step is too long for."""
 
 import mujoco
 
@@ -9,7 +9,7 @@ def find_unstable_joints(mj_model: mujoco.MjModel) -> tuple[str, ...]:
     A servo (gains kp and kd) on a joint with inertia m, stepped by the Euler integrator, which
     takes a servo's damping from the step before, is stable while 2 dt kd / m + dt^2 kp / m < 4.
     The inertia is what the joint feels at `qpos0` while all others may move. Other integrators
-    are not judged.
+    are not examined.
     """
     if mj_model.opt.integrator != mujoco.mjtIntegrator.mjINT_EULER:
         return ()

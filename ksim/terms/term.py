@@ -100,7 +100,7 @@ class Term(ABC):  # noqa: B024 - each family adds its abstract call
 
 @struct.dataclass
 class StepState:
-    """What a term may read: one environment, after a control step.
+    """The readings of one environment after a control step: all that a term may look at.
 
     Attributes:
       physics: the simulation; derived fields are current.
@@ -165,7 +165,7 @@ AnyTerm = TypeVar("AnyTerm", bound=Term)
 def name_terms(
     terms: Mapping[str, AnyTerm] | Sequence[AnyTerm] | AnyTerm, family: type[Term]
 ) -> dict[str, AnyTerm]:
-    """Returns the terms that a hook gave as a dictionary.
+    """Returns the terms that a hook gave, as a dictionary.
 
     Args:
       terms: a dictionary, a list (each term is then named after its class, in snake case and

@@ -313,6 +313,50 @@ def test_generate_names_what_has_no_docstring(monkeypatch):
     ]
 
 
+def test_generate_names_docstrings_that_open_as_questions(tmp_path, monkeypatch):
+    generate = load_generate()
+    monkeypatch.setattr(generate, "STILL_TO_DO", ("imaginary.later",))
+    package = tmp_path / "imaginary"
+    (package / "later").mkdir(parents=True)
+    (package / "later" / "steps.py").write_text('"""How it steps."""')
+    (package / "latest.py").write_text(
+        '''"""Whether it is so."""
+
+limit = 1
+"""Which ones it may not pass."""
+
+class Walker:
+    """A class. What it does is said here, not first."""
+
+    def is_done(self):
+        """Is true at the end."""
+        "".join([])
+'''
+    )
+    complaints = generate.questions(package)
+    assert [complaint.split(". ")[0] for complaint in complaints] == [
+        'imaginary/latest.py:1: a docstring opens with "Whether"',
+        'imaginary/latest.py:4: a docstring opens with "Which"',
+        'imaginary/latest.py:10: a docstring opens with "Is"',
+    ]
+
+
+def test_terms_are_shown_with_formula_signature_and_arguments():
+    page = load_generate().terms_page()
+    entry = page.split("### LinearVelocityTrackingReward\n\n")[1].split("\n\n### ")[0]
+    summary, formula, signature, making, arguments = entry.split("\n\n")
+    assert summary == "Rewards walking at the commanded velocity."
+    assert formula.startswith("```text\nr = exp(-|v_xy - command|^2 / sigma^2), with v the base's")
+    assert signature.startswith("```text\nLinearVelocityTrackingReward.create(model, body: str |")
+    assert making.endswith("`body=None` stands for the floating base.")
+    assert arguments.splitlines() == [
+        "- `command`: name of a command `[2]`, m/s.",
+        "- `sigma`: kernel width, m/s, > 0.",
+    ]
+    # What a term takes from its contract is described there: each term has a scale.
+    assert page.count("- `scale`: ") == 1
+
+
 def test_pre_commit_runs_what_make_lint_runs():
     import yaml
 

@@ -1,1 +1,1 @@
-"""What advances simulations: MuJoCo in C, MJX, and MJX on Warp."""
+"""Physics engines, which advance simulations: MuJoCo in C, MJX, and MJX on Warp."""

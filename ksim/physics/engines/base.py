@@ -15,7 +15,7 @@ ModelFields = Mapping[str, Array]
 
 @struct.dataclass
 class EpisodeStart:
-    """Where the simulation of an episode begins.
+    """State in which the simulation of an episode begins.
 
     Attributes:
       qpos: `[nq]` generalized positions.
@@ -38,15 +38,15 @@ class PhysicsEngine(ABC):
     @property
     @abstractmethod
     def description(self) -> str:
-        """What steps the simulations, in a few words for the beginning of a run."""
+        """Name of the simulator in a few words, shown at the beginning of a run."""
 
     @property
     def compiler_options(self) -> Mapping[str, Any]:
-        """What XLA is told beside its defaults when a program with `step` is compiled for a CPU."""
+        """Options for XLA when a program with `step` is compiled for a CPU, beside its defaults."""
         return {}
 
     def reading(self, fields: Collection[str]) -> "PhysicsEngine":
-        """Returns an engine whose data has at least these fields, and which may leave out others.
+        """Returns an engine whose data has at least these fields, and may leave out others.
 
         Args:
           fields: names of `mjData`.
@@ -66,7 +66,7 @@ class PhysicsEngine(ABC):
         """Returns the model's own values of some fields.
 
         Raises:
-          KeyError: if a name is no field of the model that environments may differ in.
+          KeyError: if a name is not that of a field in which environments may differ.
         """
 
     @abstractmethod
@@ -84,7 +84,7 @@ class PhysicsEngine(ABC):
           fields: this environment's own model fields.
           data: the data that the last step returned.
           ctrl: `[nu]` controls, held during the step.
-          start: where the episode begins, if it begins now.
+          start: the state in which the episode begins, if it begins now.
           is_reset: `[]` whether it begins now; then the step's motion is discarded.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The default state of a model, and what can be read of it."""
+"""Default state of a model, and the fields that engines give to read."""
 
 import mujoco
 import numpy as np
@@ -14,13 +14,14 @@ STATE = mujoco.mjtState.mjSTATE_INTEGRATION
 
 
 class DefaultData:
-    """The default state of a model, and what can be read of it.
+    """Computes the default state of a model, and the fields that can be read.
 
     Attributes:
       state: `[size]` its integration state.
       fields: every floating-point field of a fixed size, in single precision.
-      is_of_last_substep: for some fields, which elements are not computed from positions and
-        velocities alone: they tell of the last substep's forces and accelerations.
+      is_of_last_substep: by field, a mask of the elements that positions and velocities alone do
+        not give: they tell of the last substep's forces and accelerations. Fields without such
+        elements are left out.
     """
 
     def __init__(self, mj_model: mujoco.MjModel) -> None:

@@ -30,7 +30,7 @@ LEAST_SLIDING_FRICTION = 1e-3
 
 
 class MjxEngine(PhysicsEngine):
-    """MJX, the JAX implementation of MuJoCo."""
+    """Steps simulations with MJX, the JAX implementation of MuJoCo."""
 
     def __init__(self, model: PhysicsModel) -> None:
         check_supported(model.mj_model)
@@ -92,7 +92,7 @@ class MjxEngine(PhysicsEngine):
             return lax.fori_loop(0, self._num_substeps, substep, data.replace(ctrl=ctrl))
 
     def _start_where(self, is_start: Bool[Array, ""], data: Any, start: EpisodeStart) -> Any:
-        """Replaces the state where an episode starts, and clears what the last one left behind."""
+        """Replaces the state where an episode starts, and clears the rest of the last episode."""
 
         def unless_start(value: Array) -> Array:
             return jnp.where(is_start, jnp.zeros_like(value), value)
@@ -112,7 +112,7 @@ class MjxEngine(PhysicsEngine):
 
 
 def _with_least_friction(model: Any) -> Any:
-    """Returns a model whose contacts all have some friction, as MuJoCo sees to in a contact."""
+    """Returns a model whose contacts all have some friction, as MuJoCo ensures in each contact."""
     sliding, other = LEAST_SLIDING_FRICTION, mujoco.mjMINMU
 
     def at_least(friction: Array, *least: float) -> Array:
@@ -137,7 +137,7 @@ def _integrate(model: Any, data: Any) -> Any:
 
 
 def _update_positions_and_velocities(model: Any, data: Any) -> Any:
-    """Computes what depends on positions and velocities, sensors included."""
+    """Computes all that depends on positions and velocities, sensors included."""
     data = mjx.fwd_position(model, data)
     data = mjx.sensor_pos(model, data)
     data = mjx.fwd_velocity(model, data)
@@ -152,7 +152,7 @@ def _default_data(mj_model: mujoco.MjModel) -> Any:
 
 
 def _placement() -> dict[str, Any]:
-    """Returns the implementation and the device, which MJX would choose with a line in the log."""
+    """Returns the implementation and the device; left to choose them, MJX writes to the log."""
     return {"impl": "jax", "device": jax.local_devices()[0]}
 
 

@@ -1,4 +1,4 @@
-"""What MJX would compute otherwise than MuJoCo, without a word."""
+"""Rejects models that MJX would silently simulate differently from MuJoCo."""
 
 from operator import attrgetter
 
@@ -22,13 +22,14 @@ _LEFT_OUT = {
     "opt.noslip_iterations": "the noslip solver",
     "opt.disableactuator": "disabling groups of actuators",
 }
-"""Fields that native MuJoCo reads and MJX does not, and what a user calls them."""
+"""Fields that native MuJoCo reads and MJX does not, and users' words for them."""
 
 
 def check_supported(mj_model: mujoco.MjModel) -> None:
-    """Raises ValueError if the model needs something that MJX does otherwise than MuJoCo.
+    """Raises ValueError if MJX would silently simulate the model differently from MuJoCo.
 
-    Of most such things MJX says so itself. These it would leave out in silence, or fail at late.
+    Most of what MJX lacks it reports itself. The features checked here it would leave out in
+    silence, or fail at late.
     """
     _check_integrator(mj_model)
     for field, attribute in _LEFT_OUT.items():
@@ -58,7 +59,7 @@ def _check_integrator(mj_model: mujoco.MjModel) -> None:
 
 
 def _check_passive_forces(mj_model: mujoco.MjModel) -> None:
-    """Springs and dampers are disabled each alone in MuJoCo, with all passive forces in MJX."""
+    """Rejects disabled springs or dampers alone: MJX then leaves out all passive forces."""
     for name, bit in (
         ("spring", mujoco.mjtDisableBit.mjDSBL_SPRING),
         ("damper", mujoco.mjtDisableBit.mjDSBL_DAMPER),
@@ -78,7 +79,7 @@ def _check_passive_forces(mj_model: mujoco.MjModel) -> None:
 
 
 def _check_limits(mj_model: mujoco.MjModel) -> None:
-    """Of the two limits of a joint or a tendon MJX knows the nearer one only."""
+    """Rejects margins at which both limits would act: MJX knows only the nearer of the two."""
     has_two = mj_model.jnt_type >= int(mujoco.mjtJoint.mjJNT_SLIDE)
     for kind, is_limited, bounds, margins in (
         ("joint", mj_model.jnt_limited & has_two, mj_model.jnt_range, mj_model.jnt_margin),

@@ -19,19 +19,19 @@ from ksim.physics.engines.warp_functions import StepwiseMjx, WarpFunctions
 from ksim.physics.model import PhysicsModel, subtree_membership
 
 ALWAYS_READ = ("time", "qpos", "qvel", "act", "history", "qacc_warmstart", "ctrl")
-"""What a simulation cannot be continued without; events may add to it."""
+"""Fields without which a simulation cannot be continued; events may add others."""
 
 
 class WarpEngine(PhysicsEngine):
-    """MJX with MuJoCo Warp's kernels, on NVIDIA GPUs.
+    """Steps simulations with MuJoCo Warp's kernels through MJX, on NVIDIA GPUs.
 
     Warp offers whole steps only, not their parts. A control step is therefore `num_substeps`
     steps, and then a forward pass over the new state, or over the start of an episode. What that
-    pass says of forces is not used: they are those of the last substep, as with other engines.
+    pass gives as forces is not used: they are those of the last substep, as with other engines.
 
     Warp keeps the contacts of all environments in arrays without an axis of environments. They
-    are no part of the data that goes from one control step to the next, which is the state and
-    what is read of it: contacts and constraints are computed anew in every step.
+    are not part of the data that goes from one control step to the next, which is the state and the
+    fields read: contacts and constraints are computed again in every step.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class WarpEngine(PhysicsEngine):
           naconmax: contacts that they hold together; `None` takes MuJoCo Warp's rule for one
             environment, times their number.
           njmax: constraint rows that one environment holds; `None` takes MuJoCo Warp's rule.
-          functions: what computes; MuJoCo Warp by default.
+          functions: the implementation of MJX that computes; MuJoCo Warp by default.
         """
         mj_model = model.mj_model
         self._functions = functions or WarpFunctions(graph_mode="warp")
@@ -80,7 +80,7 @@ class WarpEngine(PhysicsEngine):
         """See `PhysicsEngine.reading`.
 
         Raises:
-          KeyError: if a field is none that MJX has.
+          KeyError: if MJX has no such field.
         """
         for name in fields:
             if name not in self._known:
@@ -142,7 +142,7 @@ class WarpEngine(PhysicsEngine):
         return NamedFields({**read, **state})  # type: ignore[abstract]
 
     def _with_sums(self, fields: ModelFields) -> dict[str, Array]:
-        """Returns model fields, and those that MuJoCo derived from them when it compiled."""
+        """Returns model fields, and those that MuJoCo derives from them when it compiles."""
         fields = dict(fields)
         if "body_mass" in fields and "body_subtreemass" not in fields:
             fields["body_subtreemass"] = fields["body_mass"] @ self._is_in_subtree
@@ -154,7 +154,7 @@ class WarpEngine(PhysicsEngine):
         return given.get(name, self._known[name])
 
     def _read(self, name: str, after: Any, moved: Any, is_reset: Bool[Array, ""]) -> Array:
-        """Returns a derived field: current, but for what tells of the last substep."""
+        """Returns a derived field: current, except elements that tell of the last substep."""
         current = getattr(after, name)
         mask = self._is_of_last_substep.get(name)
         if mask is None:
@@ -163,7 +163,7 @@ class WarpEngine(PhysicsEngine):
 
 
 def _in_program(value: np.ndarray) -> Array:
-    """Returns a constant of the program that is being traced, on whichever device it will run.
+    """Returns a constant for the program being traced, on whichever device it will run.
 
     One that has the same value everywhere, such as the room for contacts, takes no memory in it.
     """

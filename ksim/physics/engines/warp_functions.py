@@ -1,4 +1,4 @@
-"""What the Warp engine calls: MJX's Warp implementation, and nothing else of it."""
+"""Calls of MJX's Warp implementation, for the Warp engine."""
 
 import contextlib
 import io
@@ -30,8 +30,8 @@ class StepwiseMjx(Protocol):
         Args:
           mj_model: the model.
           naconmax: contacts that it holds, of all environments that are stepped together; `None`
-            for the implementation's rule, which is for one environment.
-          njmax: constraint rows that it holds, of one environment; `None` for the rule.
+            takes the implementation's rule, which is for one environment.
+          njmax: constraint rows that it holds, of one environment; `None` takes the rule.
         """
         ...
 
@@ -53,13 +53,13 @@ class StepwiseMjx(Protocol):
 
 
 class WarpFunctions:
-    """MuJoCo Warp, as MJX 3.17 wraps it."""
+    """Calls MuJoCo Warp, as MJX 3.17 wraps it."""
 
     def __init__(self, graph_mode: str | None) -> None:
         """Prepares the calls.
 
         Args:
-          graph_mode: how CUDA graphs are captured: `warp`, `warp_staged_ex` or `warp_staged`;
+          graph_mode: the way CUDA graphs are captured: `warp`, `warp_staged_ex` or `warp_staged`;
             `None` for none, on a CPU.
         """
         self._graph_mode = graph_mode

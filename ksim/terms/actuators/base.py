@@ -23,11 +23,11 @@ class Actuators(Term):
 
     @property
     def action_size(self) -> int:
-        """How many numbers of the action this term takes; one for each control by default."""
+        """Size of this term's part of the action; by default one number for each control."""
         return len(self.ctrl_ids)
 
     def configure(self, mj_model: mujoco.MjModel) -> None:
-        """Writes gains and limits into the compiled model, in place; once, at build time."""
+        """Writes gains and limits into the compiled model, in place; called once, at build time."""
 
     @abstractmethod
     def __call__(

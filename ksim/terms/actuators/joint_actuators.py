@@ -1,4 +1,4 @@
-"""Which MuJoCo actuators drive which joints, and how hard they may push."""
+"""Finds the actuators of joints and their torque limits, and writes servo laws into the model."""
 
 import mujoco
 import numpy as np

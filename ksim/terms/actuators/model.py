@@ -1,4 +1,4 @@
-"""The actuators that a model brings along, whatever they are."""
+"""Actuators left as the model has them, whatever they are."""
 
 import dataclasses
 
@@ -33,11 +33,7 @@ class ModelActuators(Actuators):
 
     @classmethod
     def create(cls, model: PhysicsModel, actuators: Names | None = None) -> "ModelActuators":
-        """Finds the actuators.
-
-        Args:
-          model: the model.
-          actuators: their names; `None` for all.
+        """Finds the actuators: `actuators` are their names, `None` stands for all.
 
         Raises:
           KeyError: if there is no such actuator.

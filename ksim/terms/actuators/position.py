@@ -29,10 +29,10 @@ class PositionActuators(Actuators):
     Attributes:
       joints: the driven joints, in the order of the action.
       actuator_ids: each joint's actuator.
-      kp: proportional gain of each joint, N m/rad (N/m for a slide).
-      kd: damping of each joint, N m s/rad (N s/m).
+      kp: proportional gain of each joint, N m/rad (N/m for a slide), > 0.
+      kd: damping of each joint, N m s/rad (N s/m), >= 0.
       torque_ranges: lowest and highest torque of each joint, N m (N).
-      action_scale: displacement of each joint for an action of 1, rad (m).
+      action_scale: displacement of each joint for an action of 1, rad (m), > 0.
       default_positions: target of each joint for an action of 0, rad (m).
     """
 
@@ -56,20 +56,12 @@ class PositionActuators(Actuators):
         action_scale: JointValues = 0.5,
         default_positions: Pose = None,
     ) -> "PositionActuators":
-        """Finds the joints' actuators.
+        """Finds the joints' actuators. Arguments are the attributes, and names instead of ids.
 
-        Numbers for joints are one number, or a dictionary by joint name or pattern, as
-        `{"*_knee": 200.0, "*": 100.0}`.
-
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all that have an actuator.
-          kp: proportional gains, N m/rad, > 0.
-          kd: damping, N m s/rad, >= 0.
-          torque_limit: largest torques, N m, > 0; `None` keeps the model's limits.
-          action_scale: displacements for an action of 1, rad, > 0.
-          default_positions: the pose for an action of 0: the name of a keyframe, positions by
-            joint name or pattern, or `None` for `qpos0`.
+        `joints=None` selects all that have an actuator. Numbers for joints are one number, or a
+        dictionary by joint name or pattern, as `{"*_knee": 200.0, "*": 100.0}`. `torque_limit` is
+        the largest torque in either direction, N m (N), > 0; `None` keeps the model's limits. For
+        `default_positions` see `Pose`.
 
         Raises:
           KeyError: if a name does not exist, or a joint has no actuator or gets no number.

@@ -29,7 +29,7 @@ class TorqueActuators(Actuators):
     Attributes:
       joints: the driven joints, in the order of the action.
       actuator_ids: each joint's actuator.
-      action_scale: torque of each joint for an action of 1, N m (N for a slide).
+      action_scale: torque of each joint for an action of 1, N m (N for a slide), > 0.
       torque_ranges: lowest and highest torque of each joint, N m (N); infinite if unlimited.
     """
 
@@ -46,13 +46,10 @@ class TorqueActuators(Actuators):
         *,
         action_scale: JointValues | None = None,
     ) -> "TorqueActuators":
-        """Finds the joints' actuators.
+        """Finds the joints' actuators. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all that have an actuator.
-          action_scale: torques for an action of 1, N m, > 0: one number, or numbers by joint name
-            or pattern; `None` for the model's torque limits.
+        `joints=None` selects all that have an actuator. `action_scale` is one number, or numbers by
+        joint name or pattern; `None` stands for the model's torque limits.
 
         Raises:
           KeyError: if a name does not exist, or a joint has no actuator or gets no number.

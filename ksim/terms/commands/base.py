@@ -8,7 +8,7 @@ from ksim.terms.term import Carry, StepState, Term
 
 
 class Command(Term):
-    """What the robot is told to do; observations show it and rewards measure against it."""
+    """Tells the robot what to do; observations show it and rewards measure against it."""
 
     @abstractmethod
     def __call__(

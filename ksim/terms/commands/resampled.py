@@ -1,4 +1,4 @@
-"""Commands that are held for a while and then drawn anew."""
+"""Commands that are held for a while and then drawn again."""
 
 import dataclasses
 from abc import abstractmethod
@@ -12,12 +12,12 @@ from ksim.terms.parts.checks import Range, check_fraction, check_positive, check
 from ksim.terms.term import StepState
 
 ResampledCarry = tuple[Float[Array, "size"], Float[Array, "size"], Float[Array, ""]]
-"""What was drawn, the command that is on its way there, and for how many seconds it holds."""
+"""The target drawn, the command on its way there, and the seconds for which the target holds."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResampledCommand(Command):
-    """A command that is drawn at the start of an episode and again after random intervals.
+    """Draws a command at the start of an episode and again after random intervals.
 
     Attributes:
       ctrl_dt: control time step, s.
@@ -25,9 +25,9 @@ class ResampledCommand(Command):
       zero_probability: probability with which a drawn command is zero, in [0, 1].
       is_scaled_by_level: whether a drawn command is multiplied by the curriculum level of the
         moment.
-      max_rate: how fast each number of the command changes at most, in its unit per s; a robot that
-        shall walk at once learns to lunge. An episode begins with a command of zero then. `None`
-        changes it at once.
+      max_rate: the fastest change of each number of the command, in its unit per s; an episode then
+        begins with a command of zero. A robot that is told to walk at once learns to lunge. `None`
+        changes the command at once.
     """
 
     ctrl_dt: float
@@ -46,21 +46,21 @@ class ResampledCommand(Command):
     @property
     @abstractmethod
     def size(self) -> int:
-        """How many numbers the command has."""
+        """Number of values in the command."""
 
     @abstractmethod
     def draw(self, key: Key[Array, ""]) -> Float[Array, "size"]:
         """Draws a command at full level."""
 
     def init(self, key: Key[Array, ""]) -> ResampledCarry:
-        """Returns a memory whose time is up, so that the first call draws."""
+        """Returns a memory whose time is up, so that the first call draws a command."""
         del key
         return jnp.zeros(self.size), jnp.zeros(self.size), jnp.zeros(())
 
     def __call__(
         self, state: StepState, carry: ResampledCarry, key: Key[Array, ""]
     ) -> tuple[Float[Array, "size"], ResampledCarry]:
-        """Returns the command for the next step, another one if the time of the last is up."""
+        """Returns the command for the next step, a new one if the time of the last is up."""
         target, command, time_left = carry
         draw_key, zero_key, interval_key = jax.random.split(key, 3)
         drawn = self.draw(draw_key)

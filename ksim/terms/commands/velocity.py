@@ -37,7 +37,7 @@ class LinearVelocityCommand(ResampledCommand):
         is_scaled_by_level: bool = False,
         max_rate: float | None = None,
     ) -> "LinearVelocityCommand":
-        """Takes the time step from the model; for the arguments see the attributes.
+        """Takes the time step from the model; the other arguments are the attributes.
 
         Raises:
           ValueError: if a range is not in ascending order or a number is out of bounds.
@@ -89,7 +89,7 @@ class AngularVelocityCommand(ResampledCommand):
         is_scaled_by_level: bool = False,
         max_rate: float | None = None,
     ) -> "AngularVelocityCommand":
-        """Takes the time step from the model; for the arguments see the attributes.
+        """Takes the time step from the model; the other arguments are the attributes.
 
         Raises:
           ValueError: if a range is not in ascending order or a number is out of bounds.

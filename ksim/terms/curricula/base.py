@@ -12,7 +12,7 @@ from ksim.terms.term import Carry, Term, TrainingProgress
 
 @struct.dataclass
 class EpisodeResult:
-    """How an episode of one environment went, for any world.
+    """Outcome of an episode of one environment, for any world.
 
     Attributes:
       length_seconds: `[]` its length, s.

@@ -12,7 +12,7 @@ from ksim.terms.term import Carry, TrainingProgress
 
 @dataclasses.dataclass(frozen=True)
 class ConstantCurriculum(Curriculum):
-    """The same level for the whole run.
+    """Keeps the same level for the whole run.
 
     Attributes:
       level: the level, in [0, 1].

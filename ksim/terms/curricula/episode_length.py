@@ -20,7 +20,7 @@ class EpisodeLengthCurriculum(Curriculum):
       raise_above_seconds: mean episode length above which the level rises, s, > 0.
       lower_below_seconds: mean episode length below which it falls, s, >= 0; must not be above
         the former. 0 never lowers it.
-      step: how much the level changes after one iteration, in (0, 1].
+      step: change of the level after one iteration, in (0, 1].
       start: level of the first iteration, in [0, 1].
     """
 

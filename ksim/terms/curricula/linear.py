@@ -17,7 +17,7 @@ class LinearCurriculum(Curriculum):
     level = start + (1 - start) * min(1, iteration / iterations)
 
     Attributes:
-      iterations: after how many iterations the level is 1, > 0.
+      iterations: number of iterations after which the level is 1, > 0.
       start: level of the first iteration, in [0, 1].
     """
 

@@ -8,7 +8,7 @@ from ksim.terms.term import Carry, StepState, Term
 
 
 class Event(Term):
-    """Something that happens to the robot from outside, such as a push.
+    """Disturbs the robot from outside, as a push does.
 
     The change is felt by all forces in the first physics step after it with native MuJoCo and Warp.
     With MJX, forces that depend on velocities (damping, Coriolis forces) feel it one physics step

@@ -42,7 +42,7 @@ class PushEvent(Event):
         interval_range: Range = (5.0, 10.0),
         is_scaled_by_level: bool = False,
     ) -> "PushEvent":
-        """Finds the base; for the arguments see the attributes.
+        """Finds the base; the other arguments are the attributes.
 
         Raises:
           ValueError: if the model has no free joint, or a number is out of bounds.

@@ -10,7 +10,7 @@ from ksim.terms.term import Carry, StepState, Term
 
 
 class Observation(Term):
-    """What a sensor of the robot, or the critic, sees."""
+    """Observes one quantity for the policy or the critic."""
 
     @abstractmethod
     def __call__(
@@ -21,7 +21,7 @@ class Observation(Term):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NoisyObservation(Observation):
-    """An observation without memory that noise may be added to; subclasses write `observe`.
+    """Adds noise to an observation without memory; subclasses write `observe`.
 
     Attributes:
       noise: the noise, or `None` for the exact values.

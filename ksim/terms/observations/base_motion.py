@@ -1,4 +1,4 @@
-"""Where the base is and how it moves; simulation knows it exactly, a robot may not."""
+"""Pose and motion of the base; a simulation knows them exactly, a robot may not."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ from ksim.terms.term import StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _BaseObservation(NoisyObservation):
-    """An observation of the floating base, or of another body in its place.
+    """Observes the floating base, or another body in its place.
 
     Attributes:
       base: the free joint of the base, or the body.
@@ -27,12 +27,7 @@ class _BaseObservation(NoisyObservation):
     def create(
         cls, model: PhysicsModel, body: str | None = None, *, noise: Noise | None = None
     ) -> "_BaseObservation":
-        """Finds the body.
-
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          noise: noise to add.
+        """Finds the body by its name; `None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.

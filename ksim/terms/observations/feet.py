@@ -1,4 +1,4 @@
-"""Where the feet are and whether they stand."""
+"""Contacts and positions of the feet."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from ksim.terms.term import StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeetContactObservation(NoisyObservation):
-    """Whether each foot is in contact: `[feet]`, 1 or 0; of touch sensors 0 right after a reset.
+    """Contact of each foot: `[feet]`, 1 or 0; of touch sensors 0 right after a reset.
 
     Attributes:
       feet: the feet.
@@ -34,13 +34,7 @@ class FeetContactObservation(NoisyObservation):
         min_contact_force: float = 1.0,
         noise: Noise | None = None,
     ) -> "FeetContactObservation":
-        """Finds the feet.
-
-        Args:
-          model: the model.
-          feet: names of sites, or of sensors by site; see `Feet.create`.
-          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
-          noise: noise to add.
+        """Finds the feet; for `feet` and `min_contact_force` see `Feet.create`.
 
         Raises:
           KeyError: if there is no such site or sensor.
@@ -75,13 +69,9 @@ class FeetPositionObservation(NoisyObservation):
         body: str | None = None,
         noise: Noise | None = None,
     ) -> "FeetPositionObservation":
-        """Finds the feet.
+        """Finds the feet by the names of their sites: the keys, if `feet` is a dictionary.
 
-        Args:
-          model: the model.
-          feet: names of sites; of a dictionary, its keys.
-          body: name of the body they are relative to; `None` for the floating base.
-          noise: noise to add.
+        The positions are relative to `body`, by its name; `None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such site or body.

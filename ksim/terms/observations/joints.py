@@ -1,4 +1,4 @@
-"""What the joint encoders see."""
+"""Positions and velocities of joints, as encoders measure them."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ class JointPositionObservation(NoisyObservation):
 
     Attributes:
       joints: the joints.
-      default_positions: what is subtracted, rad (m).
+      default_positions: the pose that is observed as zeros, rad (m).
     """
 
     joints: JointSelection
@@ -34,15 +34,10 @@ class JointPositionObservation(NoisyObservation):
         default_positions: Pose = None,
         noise: Noise | None = None,
     ) -> "JointPositionObservation":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          default_positions: the pose that is observed as zeros: the name of a keyframe, positions
-            by joint name or pattern, or `None` for `qpos0` (zeros, unless the MJCF gives
-            a joint a `ref`).
-          noise: noise to add.
+        `joints=None` selects all hinges and slides. For `default_positions` see `Pose`; `None`, for
+        `qpos0`, means zeros unless the MJCF gives a joint a `ref`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.
@@ -75,12 +70,7 @@ class JointVelocityObservation(NoisyObservation):
         *,
         noise: Noise | None = None,
     ) -> "JointVelocityObservation":
-        """Finds the joints.
-
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          noise: noise to add.
+        """Finds the joints by name; `None` selects all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

@@ -10,7 +10,7 @@ from ksim.terms.parts.checks import check_not_negative
 
 
 class Noise(ABC):
-    """Disturbs the values of an observation, each on its own and anew in every step."""
+    """Disturbs the values of an observation, independently of each other and of other steps."""
 
     @abstractmethod
     def add(self, values: Float[Array, "size"], key: Key[Array, ""]) -> Float[Array, "size"]:

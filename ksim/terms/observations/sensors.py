@@ -1,4 +1,4 @@
-"""What the MJCF's sensors measure."""
+"""Values that the MJCF's sensors measure."""
 
 import dataclasses
 
@@ -16,7 +16,7 @@ from ksim.terms.term import StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SensorObservation(NoisyObservation):
-    """The values of one sensor: `[size]`, in the sensor's unit.
+    """Values of one sensor: `[size]`, in the sensor's unit.
 
     Sensors of forces and accelerations (touch, accelerometer, ...) tell of the last substep, and
     are zero right after a reset.
@@ -33,12 +33,7 @@ class SensorObservation(NoisyObservation):
     def create(
         cls, model: PhysicsModel, sensor: str, *, noise: Noise | None = None
     ) -> "SensorObservation":
-        """Finds the sensor.
-
-        Args:
-          model: the model.
-          sensor: its name in the MJCF.
-          noise: noise to add.
+        """Finds the sensor by its name in the MJCF.
 
         Raises:
           KeyError: if there is no such sensor.
@@ -65,12 +60,7 @@ class GyroObservation(NoisyObservation):
     def create(
         cls, model: PhysicsModel, sensor: str, *, noise: Noise | None = None
     ) -> "GyroObservation":
-        """Finds the gyro.
-
-        Args:
-          model: the model.
-          sensor: its name in the MJCF.
-          noise: noise to add.
+        """Finds the gyro by its name in the MJCF.
 
         Raises:
           KeyError: if there is no such sensor.
@@ -94,12 +84,12 @@ class GyroObservation(NoisyObservation):
 class ProjectedGravityObservation(NoisyObservation):
     """Direction of gravity in the frame of a body: `[3]`, unit vector; `(0, 0, -1)` if upright.
 
-    What an IMU at rest measures, up to sign and length; it tells the tilt and not the heading. The
+    An IMU at rest measures it, up to sign and length; it tells the tilt and not the heading. The
     model's `gravity` may lean, to make a floor a slope; without gravity it is the way down.
 
     Attributes:
       body_id: the body.
-      direction: of gravity in the world, unit vector.
+      direction: direction of gravity in the world, unit vector.
     """
 
     body_id: int
@@ -109,12 +99,7 @@ class ProjectedGravityObservation(NoisyObservation):
     def create(
         cls, model: PhysicsModel, body: str | None = None, *, noise: Noise | None = None
     ) -> "ProjectedGravityObservation":
-        """Finds the body.
-
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          noise: noise to add.
+        """Finds the body by its name; `None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.
@@ -155,12 +140,7 @@ class ActuatorForceObservation(NoisyObservation):
         *,
         noise: Noise | None = None,
     ) -> "ActuatorForceObservation":
-        """Finds the actuators.
-
-        Args:
-          model: the model.
-          actuators: their names; `None` for all.
-          noise: noise to add.
+        """Finds the actuators by name; `None` stands for all.
 
         Raises:
           KeyError: if there is no such actuator.

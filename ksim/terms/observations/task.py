@@ -1,4 +1,4 @@
-"""What the policy itself did and was told."""
+"""Actions, commands and the clock, as the policy itself knows them."""
 
 import dataclasses
 import math
@@ -14,7 +14,7 @@ from ksim.terms.term import StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LastActionObservation(NoisyObservation):
-    """The last action: `[action_size]`, in the action's unit; zeros at the start of an episode."""
+    """Last action: `[action_size]`, in the action's unit; zeros at the start of an episode."""
 
     def observe(self, state: StepState) -> Float[Array, "action_size"]:
         """Returns the action that led to the state."""
@@ -23,7 +23,7 @@ class LastActionObservation(NoisyObservation):
 
 @dataclasses.dataclass(frozen=True)
 class CommandObservation(NoisyObservation):
-    """What the robot is told to do next: `[size]`, in the command's unit.
+    """Command for the next step: `[size]`, in the command's unit.
 
     Attributes:
       command: the name of the command.
@@ -42,7 +42,7 @@ class CommandObservation(NoisyObservation):
 
 @dataclasses.dataclass(frozen=True)
 class PhaseObservation(NoisyObservation):
-    """A clock to walk by: `[2]`, sine and cosine of 2 pi t / period.
+    """Phase of a clock to walk by: `[2]`, sine and cosine of 2 pi t / period.
 
     `GaitPhaseReward` with the same period expects the first foot on the ground from phase 0 on.
 

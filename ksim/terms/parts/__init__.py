@@ -1,1 +1,1 @@
-"""What families of terms are made of: names looked up, checks, joints, feet, contacts."""
+"""Parts that families of terms share: looking up names, checks, joints, feet, contacts."""

@@ -1,11 +1,11 @@
-"""Checks of the numbers that terms are given."""
+"""Checks the numbers that terms are given."""
 
 import math
 from collections.abc import Sequence
 from typing import Any
 
 Range = tuple[float, float]
-"""The lower and the upper end of what is drawn or allowed."""
+"""Lower and upper end of what is drawn or allowed."""
 
 
 def check_positive(term: object, field: str, example: float) -> None:

@@ -1,4 +1,4 @@
-"""Commands, read by their names."""
+"""Reads commands by their names."""
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float

@@ -16,7 +16,7 @@ _LEAST_FOUND = 0.5  # of a number of contacts: one, or none
 
 @dataclasses.dataclass(frozen=True)
 class ContactSensors:
-    """Some sensors that tell whether something is touched.
+    """Sensors that tell whether something is touched.
 
     A touch sensor measures the normal forces in the volume of its site. A contact sensor with
     `data="found"` counts the contacts of the geoms, bodies or subtrees that it names, at the
@@ -75,13 +75,13 @@ class ContactSensors:
         )
 
     def is_touched(self, physics: PhysicsData) -> Bool[Array, "sensors"]:
-        """Whether each sensor tells of a contact."""
+        """Returns whether each sensor tells of a contact."""
         values = physics.sensordata[np.array(self.starts)]
         return values >= np.array(self.thresholds, dtype=values.dtype)
 
 
 def is_counting(mj_model: mujoco.MjModel, sensor_id: int) -> bool:
-    """Whether a sensor is a contact sensor whose first value is the number of contacts."""
+    """Returns whether a sensor is a contact sensor whose first value is the number of contacts."""
     is_contact = mj_model.sensor_type[sensor_id] == mujoco.mjtSensor.mjSENS_CONTACT
     return bool(is_contact and mj_model.sensor_intprm[sensor_id, 0] & _FOUND)
 

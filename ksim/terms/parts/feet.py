@@ -18,7 +18,7 @@ names of its sensors by site, as `{"left_foot": ("left_heel_touch", "left_toe_to
 
 @dataclasses.dataclass(frozen=True)
 class Feet:
-    """Some feet, each a site with sensors that tell whether it is in contact.
+    """Feet, each a site with sensors that tell whether it is in contact.
 
     Attributes:
       names: the sites, in the order asked for.
@@ -82,11 +82,11 @@ class Feet:
         return len(self.names)
 
     def is_in_contact(self, physics: PhysicsData) -> Bool[Array, "feet"]:
-        """Whether each foot touches something; see `ContactSensors` for when it is measured."""
+        """Returns whether each foot touches something, as measured by its `ContactSensors`."""
         return self.sensors.is_touched(physics).reshape(len(self), -1).any(axis=1)
 
     def velocities(self, physics: PhysicsData) -> Float[Array, "feet 3"]:
-        """Velocity of each foot's site in the world's frame, m/s."""
+        """Returns the velocity of each foot's site in the world's frame, m/s."""
         arms = physics.site_xpos[np.array(self.site_ids)]
         arms = arms - physics.subtree_com[np.array(self.root_ids)]
         return velocity_at(physics.cvel[np.array(self.body_ids)], arms)
@@ -154,7 +154,7 @@ def _body_of(mj_model: mujoco.MjModel, kind: mujoco.mjtObj, part_id: int) -> int
 
 
 def _is_colliding(mj_model: mujoco.MjModel, body_id: int) -> bool:
-    """Whether a geom of a body takes part in collisions."""
+    """Returns whether a geom of a body takes part in collisions."""
     start, count = mj_model.body_geomadr[body_id], mj_model.body_geomnum[body_id]
     geoms = np.arange(start, start + count)
     is_in_pair = np.isin(geoms, [mj_model.pair_geom1, mj_model.pair_geom2])

@@ -11,12 +11,12 @@ from ksim.terms.term import StepState
 def leg_phases(
     state: StepState, period: float, offsets: tuple[float, ...]
 ) -> Float[Array, "num_legs"]:
-    """Returns how far each leg is in its stride, in [0, 1): (t / period + offset) mod 1.
+    """Returns the phase of each leg in its stride, in [0, 1): (t / period + offset) mod 1.
 
     Args:
       state: the state to read the time of the episode from.
       period: duration of one stride, s.
-      offsets: how much of a stride each leg is ahead of the clock.
+      offsets: part of a stride by which each leg is ahead of the clock.
     """
     return jnp.mod(state.time / period + jnp.asarray(offsets, state.time.dtype), 1.0)
 

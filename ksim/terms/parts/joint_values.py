@@ -1,4 +1,4 @@
-"""Numbers for joints, given by name, by pattern or by keyframe."""
+"""Resolves numbers for joints, given by name, by pattern or by keyframe."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ def resolve_joint_values(
 
     Raises:
       KeyError: if a name or pattern fits no joint, or a joint gets no number.
-      TypeError: if there is something else than numbers.
+      TypeError: if `values` is not made of numbers.
     """
     if isinstance(values, (str, Sequence, np.ndarray)):
         raise TypeError(
@@ -59,12 +59,12 @@ def resolve_pose(
     Args:
       model: the model, for its keyframes and its own joint positions.
       joints: the joints.
-      default_positions: the pose, as `Pose` says; the argument of all terms is called so.
+      default_positions: the pose; see `Pose`. Every term calls this argument so.
       asked_by: the class that asks, for the error message.
 
     Raises:
       KeyError: if there is no such keyframe, or a name or pattern fits no joint.
-      TypeError: if it is something else than a pose.
+      TypeError: if `default_positions` is not a pose.
     """
     if not isinstance(default_positions, (str, Mapping, type(None))):
         raise TypeError(

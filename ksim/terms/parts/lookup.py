@@ -1,4 +1,4 @@
-"""From the names that a task is written with to what they stand for."""
+"""Looks up the parts of a model that a task names."""
 
 from ksim.physics import MovingFrame, PhysicsModel, match_names, moving_frame
 
@@ -8,7 +8,7 @@ Names = tuple[str, ...] | list[str]
 
 
 def find_frame(model: PhysicsModel, body: str | None, asked_by: str) -> MovingFrame:
-    """Returns what has the pose and the velocity of a body; `None` stands for the floating base.
+    """Returns the frame of a body, with its pose and velocity; `None` stands for the floating base.
 
     Raises:
       KeyError: if there is no such body.

@@ -13,7 +13,7 @@ from ksim.terms.parts.lookup import Names, find_all
 from ksim.terms.randomizers.base import Randomizer, draw_factors, scale_rows
 from ksim.terms.term import Carry
 
-# Which parameters of a law its force is proportional to: the first and the one after the last.
+# Parameters of a law that its force is proportional to: the first and the one after the last.
 _LINEAR = (0, 3)  # a constant, and coefficients of length and velocity
 _MUSCLE = (2, 4)  # the peak force, and what it is computed from where it is not given
 _GAIN_COLUMNS = {
@@ -30,19 +30,19 @@ _BIAS_COLUMNS = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ActuatorGainRandomizer(Randomizer):
-    """Multiplies what actuators do: `kp` and `kd` of a servo together, the strength of a motor.
+    """Multiplies actuators' forces: `kp` and `kd` of a servo together, the strength of a motor.
 
     force = factor * (gain * ctrl + bias), kept within the model's own limits, which stay: a motor
     that is asked for all it may do gets no stronger. It changes `PositionActuators`,
-    `TorqueActuators` and `ModelActuators` alike, with every engine: their laws are in the model. Of
+    `TorqueActuators` and `ModelActuators`, with every engine: their laws are in the model. Of
     muscles it multiplies the peak force.
 
     Attributes:
       actuator_ids: the actuators.
-      gain_columns: which parameters of each one's gain are multiplied, `(first, end)`.
-      bias_columns: which parameters of each one's bias are multiplied, `(first, end)`.
+      gain_columns: range of the multiplied parameters of each one's gain, `(first, end)`.
+      bias_columns: range of the multiplied parameters of each one's bias, `(first, end)`.
       scale_range: the factor, >= 0; drawn uniformly.
-      is_shared: whether all actuators have the same factor, else each its own.
+      is_shared: whether all actuators have the same factor; if not, each has its own.
     """
 
     actuator_ids: tuple[int, ...]
@@ -60,13 +60,9 @@ class ActuatorGainRandomizer(Randomizer):
         scale_range: Range = (0.8, 1.2),
         is_shared: bool = False,
     ) -> "ActuatorGainRandomizer":
-        """Finds the actuators.
+        """Finds the actuators. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          actuators: their names; `None` for all.
-          scale_range: the factor, >= 0.
-          is_shared: whether all actuators have the same factor, else each its own.
+        `actuators=None` stands for all.
 
         Raises:
           KeyError: if there is no such actuator.
@@ -116,7 +112,7 @@ class ActuatorGainRandomizer(Randomizer):
         columns: tuple[tuple[int, int], ...],
         factors: Float[Array, "actuators"],
     ) -> Array:
-        """Returns parameters of which some columns of each actuator are multiplied."""
+        """Returns `parameters` with the given columns of each actuator multiplied."""
         is_scaled = np.zeros(parameters.shape, bool)
         for actuator_id, (first, end) in zip(self.actuator_ids, columns, strict=True):
             is_scaled[actuator_id, first:end] = True
@@ -124,7 +120,7 @@ class ActuatorGainRandomizer(Randomizer):
 
 
 def _check_law(mj_model: mujoco.MjModel, actuator_id: int, asked_by: str) -> None:
-    """Raises ValueError unless it is known which parameters an actuator's force scales with."""
+    """Raises ValueError unless an actuator obeys a law whose force can be scaled."""
     gain = mujoco.mjtGain(mj_model.actuator_gaintype[actuator_id])
     bias = mujoco.mjtBias(mj_model.actuator_biastype[actuator_id])
     if int(gain) in _GAIN_COLUMNS and int(bias) in _BIAS_COLUMNS:

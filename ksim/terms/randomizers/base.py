@@ -13,7 +13,7 @@ from ksim.xla.rows import replace_rows
 
 
 class Randomizer(Term):
-    """Draws physical properties of the robot or the world, another draw for every episode."""
+    """Draws physical properties of the robot or the world, anew for every episode."""
 
     @property
     @abstractmethod
@@ -45,7 +45,7 @@ def scale_rows(values: Array, rows: tuple[int, ...], factors: Float[Array, "rows
 
     Args:
       values: `[n]` or `[n, columns]` the field.
-      rows: which rows.
+      rows: indices of the rows to multiply.
       factors: `[rows]` one for each.
     """
     factor_of_row = replace_rows(jnp.ones(values.shape[0]), rows, factors)

@@ -1,4 +1,4 @@
-"""Bodies whose weight is not where it was thought to be."""
+"""Bodies with a shifted centre of mass."""
 
 import dataclasses
 
@@ -34,17 +34,14 @@ class CenterOfMassRandomizer(Randomizer):
     def create(
         cls, model: PhysicsModel, bodies: Names | None = None, *, max_offset: float = 0.02
     ) -> "CenterOfMassRandomizer":
-        """Finds the bodies.
+        """Finds the bodies. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          bodies: their names; `None` for all that can be shifted.
-          max_offset: largest shift along each axis of the body's frame, m, >= 0.
+        `bodies=None` stands for all that can be shifted.
 
         Raises:
           KeyError: if there is no such body.
-          ValueError: if the offset is negative, or MuJoCo takes it for granted that the centre of
-            a body is at its origin, as of one that floats or slides with nothing attached to it.
+          ValueError: if the offset is negative, or MuJoCo takes it for granted that the centre of a
+            body is at its origin, as of one that floats or slides with nothing attached to it.
         """
         mj_model = model.mj_model
         movable = np.flatnonzero(mj_model.body_simple[1:] == 0) + 1

@@ -1,4 +1,4 @@
-"""Slippery and grippy worlds."""
+"""Slippery and rough worlds."""
 
 import dataclasses
 
@@ -18,8 +18,8 @@ class FrictionRandomizer(Randomizer):
     """Multiplies the sliding friction of geoms by one factor.
 
     One factor for all of them, because a contact takes the larger of its two geoms' frictions:
-    independent factors would be drawn higher than asked for. Explicit contact pairs in which one of
-    the geoms takes part have a friction of their own, which is multiplied alike.
+    independent factors would be drawn higher than asked for. Explicit contact pairs of one of the
+    geoms have a friction of their own, which is multiplied by the same factor.
 
     Attributes:
       geom_ids: the geoms.
@@ -39,12 +39,9 @@ class FrictionRandomizer(Randomizer):
         *,
         scale_range: Range = (0.5, 1.5),
     ) -> "FrictionRandomizer":
-        """Finds the geoms.
+        """Finds the geoms. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          geoms: their names; `None` for all.
-          scale_range: the factor, >= 0.
+        `geoms=None` stands for all.
 
         Raises:
           KeyError: if there is no such geom.
@@ -84,7 +81,7 @@ class FrictionRandomizer(Randomizer):
 def _scale(
     friction: Array, rows: tuple[int, ...], num_columns: int, factor: Float[Array, ""]
 ) -> Array:
-    """Returns coefficients of which the first columns of some rows are multiplied."""
+    """Returns `friction` with the first columns of the given rows multiplied."""
     is_scaled = np.zeros(friction.shape, bool)
     is_scaled[np.array(rows, dtype=int), :num_columns] = True
     return jnp.where(is_scaled, factor * friction, friction)

@@ -31,12 +31,9 @@ class _JointRandomizer(Randomizer):
         *,
         scale_range: Range = (0.8, 1.2),
     ) -> "_JointRandomizer":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          scale_range: the factor, >= 0.
+        `joints=None` selects all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

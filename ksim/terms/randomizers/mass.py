@@ -17,7 +17,7 @@ from ksim.terms.term import Carry
 class MassRandomizer(Randomizer):
     """Multiplies the mass and the inertia of each body by a factor of its own.
 
-    The masses of subtrees, which centres of mass are computed with, follow. MuJoCo's inverse
+    The masses of subtrees, from which centres of mass are computed, follow. MuJoCo's inverse
     weights (`body_invweight0`, `dof_invweight0`), which only scale how soft constraints are, stay
     those of the unchanged model.
 
@@ -39,12 +39,9 @@ class MassRandomizer(Randomizer):
         *,
         scale_range: Range = (0.8, 1.2),
     ) -> "MassRandomizer":
-        """Finds the bodies.
+        """Finds the bodies. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          bodies: their names; `None` for all.
-          scale_range: the factor, > 0.
+        `bodies=None` stands for all.
 
         Raises:
           KeyError: if there is no such body.

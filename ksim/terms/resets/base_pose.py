@@ -1,4 +1,4 @@
-"""The base begins an episode elsewhere, or in motion."""
+"""Resets of the base's heading, height and velocity."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ class HeadingReset(Reset):
     def create(
         cls, model: PhysicsModel, *, yaw_range: Range = (-math.pi, math.pi)
     ) -> "HeadingReset":
-        """Finds the base.
+        """Finds the base; the other argument is the attribute.
 
         Raises:
           ValueError: if the model has no free joint, or the range is not in ascending order.
@@ -63,7 +63,7 @@ class HeightReset(Reset):
 
     Attributes:
       base: the free joint of the base.
-      height_range: what is added to the base's height, m; drawn uniformly.
+      height_range: height added to the base's, m; drawn uniformly.
     """
 
     base: FreeJoint
@@ -71,7 +71,7 @@ class HeightReset(Reset):
 
     @classmethod
     def create(cls, model: PhysicsModel, *, height_range: Range = (0.0, 0.05)) -> "HeightReset":
-        """Finds the base.
+        """Finds the base; the other argument is the attribute.
 
         Raises:
           ValueError: if the model has no free joint, or the range is not in ascending order.
@@ -106,7 +106,7 @@ class BaseVelocityReset(Reset):
 
     @classmethod
     def create(cls, model: PhysicsModel, *, max_speed: float = 0.5) -> "BaseVelocityReset":
-        """Finds the base.
+        """Finds the base; the other argument is the attribute.
 
         Raises:
           ValueError: if the model has no free joint, or the speed is negative.

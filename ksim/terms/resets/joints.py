@@ -1,4 +1,4 @@
-"""Joints begin an episode a little elsewhere."""
+"""Resets of joint positions and velocities."""
 
 import dataclasses
 
@@ -19,7 +19,7 @@ class JointPositionReset(Reset):
 
     Attributes:
       joints: the joints.
-      offset_range: what is added to each position, rad (m for a slide); drawn uniformly for each.
+      offset_range: angle added to each position, rad (m for a slide); drawn uniformly for each.
     """
 
     joints: JointSelection
@@ -33,12 +33,9 @@ class JointPositionReset(Reset):
         *,
         offset_range: Range = (-0.1, 0.1),
     ) -> "JointPositionReset":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          offset_range: what is added to each position, rad (m).
+        `joints=None` selects all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.
@@ -68,7 +65,7 @@ class JointVelocityReset(Reset):
 
     Attributes:
       joints: the joints.
-      velocity_range: what is added to each velocity, rad/s (m/s for a slide); drawn uniformly for
+      velocity_range: velocity added to each joint's, rad/s (m/s for a slide); drawn uniformly for
         each.
     """
 
@@ -83,12 +80,9 @@ class JointVelocityReset(Reset):
         *,
         velocity_range: Range = (-0.5, 0.5),
     ) -> "JointVelocityReset":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          velocity_range: what is added to each velocity, rad/s (m/s).
+        `joints=None` selects all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

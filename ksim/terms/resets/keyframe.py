@@ -1,4 +1,4 @@
-"""An episode begins in a keyframe of the MJCF."""
+"""Reset to a keyframe of the MJCF."""
 
 import dataclasses
 
@@ -12,7 +12,7 @@ from ksim.terms.term import Carry
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KeyframeReset(Reset):
-    """Puts the robot into a keyframe; to be written before resets that change its pose or velocity.
+    """Puts the robot into a keyframe; goes before resets that change its pose or velocity.
 
     Positions and velocities replace those it finds, which are the first keyframe's in the first
     reset. The keyframe's activations, controls and mocap poses do not count: activations begin
@@ -28,11 +28,7 @@ class KeyframeReset(Reset):
 
     @classmethod
     def create(cls, model: PhysicsModel, keyframe: str) -> "KeyframeReset":
-        """Finds the keyframe.
-
-        Args:
-          model: the model.
-          keyframe: its name in the MJCF.
+        """Finds the keyframe by its name in the MJCF.
 
         Raises:
           KeyError: if there is no such keyframe.

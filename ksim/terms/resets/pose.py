@@ -1,4 +1,4 @@
-"""Joints begin an episode in a pose."""
+"""Reset of joints to a pose."""
 
 import dataclasses
 
@@ -12,12 +12,12 @@ from ksim.terms.resets.base import Reset
 from ksim.terms.term import Carry
 
 _TOLERANCE = 1e-3
-"""How far beyond a joint's limits a pose may be, rad or m: files round their keyframes."""
+"""Largest distance of a pose beyond a joint's limits, rad or m: files round their keyframes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PoseReset(Reset):
-    """Puts joints at rest into a pose; to be written before resets that change it.
+    """Puts joints at rest into a pose; goes before resets that change it.
 
     For robots whose file has no keyframe. The base stays where it is: where bent legs would hang in
     the air, `HeightReset` lowers it.
@@ -34,13 +34,10 @@ class PoseReset(Reset):
     def create(
         cls, model: PhysicsModel, default_positions: Pose, *, joints: Names | None = None
     ) -> "PoseReset":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          default_positions: the pose: the name of a keyframe, positions by joint name or pattern
-            (other joints at the model's own position), or `None` for the model's own.
-          joints: names of joints; `None` selects all hinges and slides. Others are left alone.
+        For `default_positions` see `Pose`. `joints=None` selects all hinges and slides; other
+        joints are left alone.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.

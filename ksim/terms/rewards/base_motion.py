@@ -31,12 +31,7 @@ class VerticalVelocityReward(Reward):
     def create(
         cls, model: PhysicsModel, body: str | None = None, *, scale: float = -0.5
     ) -> "VerticalVelocityReward":
-        """Finds the body.
-
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          scale: weight of this term.
+        """Finds the body by its name; `None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.
@@ -69,7 +64,7 @@ class AngularVelocityXYReward(Reward):
     def create(
         cls, model: PhysicsModel, body: str | None = None, *, scale: float = -0.05
     ) -> "AngularVelocityXYReward":
-        """Finds the body; arguments and errors are those of `VerticalVelocityReward.create`."""
+        """Finds the body; see `VerticalVelocityReward.create`."""
         return cls(base=find_frame(model, body, cls.__name__), scale=scale)
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:

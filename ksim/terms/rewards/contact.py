@@ -1,4 +1,4 @@
-"""Rewards for what touches what."""
+"""Rewards for contacts."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ from ksim.terms.term import Carry, StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ContactReward(Reward):
-    """Measures how many of some sensors tell of a contact; a penalty by its default scale of -1.
+    """Counts the sensors that tell of a contact; a penalty by its default scale of -1.
 
     For what should not touch: knees and the ground, one leg and the other.
 
@@ -34,13 +34,7 @@ class ContactReward(Reward):
         min_contact_force: float = 1.0,
         scale: float = -1.0,
     ) -> "ContactReward":
-        """Finds the sensors.
-
-        Args:
-          model: the model.
-          sensors: names of contact sensors with `data="found"`, or of touch sensors.
-          min_contact_force: from this normal force on a touch sensor is touched, N, > 0.
-          scale: weight of this term.
+        """Finds the sensors; for `sensors` and `min_contact_force` see `ContactSensors.create`.
 
         Raises:
           KeyError: if there is no such sensor.

@@ -1,4 +1,4 @@
-"""Penalizes what motion costs: changes of the action, torques, power, accelerations."""
+"""Penalties for effort: changes of the action, torques, power, accelerations."""
 
 import dataclasses
 
@@ -13,7 +13,7 @@ from ksim.terms.term import Carry, StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ActionRateReward(Reward):
-    """Measures how much the action changes; a penalty by its default scale of -0.01.
+    """Measures the change of the action; a penalty by its default scale of -0.01.
 
     r = |a_t - a_{t-1}|^2
 
@@ -48,12 +48,7 @@ class TorqueReward(Reward):
     def create(
         cls, model: PhysicsModel, joints: Names | None = None, *, scale: float = -1e-5
     ) -> "TorqueReward":
-        """Finds the joints.
-
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          scale: weight of this term.
+        """Finds the joints by name; `None` selects all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.
@@ -82,16 +77,7 @@ class EnergyReward(Reward):
     def create(
         cls, model: PhysicsModel, joints: Names | None = None, *, scale: float = -1e-4
     ) -> "EnergyReward":
-        """Finds the joints.
-
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          scale: weight of this term.
-
-        Raises:
-          KeyError: if a joint does not exist.
-        """
+        """Finds the joints; see `TorqueReward.create`."""
         return cls(joints=model.joints.select(joints, cls.__name__), scale=scale)
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
@@ -107,11 +93,11 @@ LastVelocities = tuple[Float[Array, "joints"], Bool[Array, ""]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JointAccelerationReward(Reward):
-    """Measures how fast joint velocities change; a penalty by its default scale of -2.5e-7.
+    """Measures the acceleration of joints; a penalty by its default scale of -2.5e-7.
 
     r = sum ((dq/dt_t - dq/dt_{t-1}) / ctrl_dt)^2: mean accelerations over a control step. The
     memory is the velocities after the last step. An episode begins without them: its first value,
-    with which an environment learns the velocities of the start, is 0.
+    at which the velocities of the start are read, is 0.
 
     Attributes:
       joints: the joints.
@@ -129,21 +115,12 @@ class JointAccelerationReward(Reward):
     def create(
         cls, model: PhysicsModel, joints: Names | None = None, *, scale: float = -2.5e-7
     ) -> "JointAccelerationReward":
-        """Finds the joints.
-
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          scale: weight of this term.
-
-        Raises:
-          KeyError: if a joint does not exist.
-        """
+        """Finds the joints, and takes the time step from the model; see `TorqueReward.create`."""
         selection = model.joints.select(joints, cls.__name__)
         return cls(joints=selection, ctrl_dt=model.ctrl_dt, scale=scale)
 
     def init(self, key: Key[Array, ""]) -> LastVelocities:
-        """Returns that there was no step yet."""
+        """Returns a memory of no step."""
         del key
         return jnp.zeros(len(self.joints)), jnp.zeros((), dtype=bool)
 

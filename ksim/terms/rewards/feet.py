@@ -1,4 +1,4 @@
-"""Rewards for how the feet move."""
+"""Rewards for the motion of the feet."""
 
 import dataclasses
 
@@ -54,16 +54,9 @@ class FeetAirTimeReward(Reward):
         min_contact_force: float = 1.0,
         scale: float = 1.0,
     ) -> "FeetAirTimeReward":
-        """Finds the feet.
+        """Finds the feet. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          feet: names of sites, or of sensors by site; see `Feet.create`.
-          min_air_time: a step of this time in the air pays nothing, s, >= 0.
-          max_air_time: longer times in the air pay no more, s, above `min_air_time`.
-          commands: names of commands, one of which must be above 0.1 for landings to pay.
-          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
-          scale: weight of this term.
+        For `feet` and `min_contact_force` see `Feet.create`.
 
         Raises:
           KeyError: if there is no such site or sensor.
@@ -89,7 +82,7 @@ class FeetAirTimeReward(Reward):
             )
 
     def init(self, key: Key[Array, ""]) -> Float[Array, "feet"]:
-        """Returns that no foot has stood yet."""
+        """Returns a memory of feet that have not stood yet."""
         del key
         return -jnp.ones(len(self.feet))
 
@@ -109,7 +102,7 @@ class FeetAirTimeReward(Reward):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeetSlipReward(Reward):
-    """Measures how fast feet slide while they stand; a penalty by its default scale of -0.1.
+    """Measures the sliding of feet that stand; a penalty by its default scale of -0.1.
 
     r = sum over feet in contact of |v_xy|^2, with v the velocity of the foot's site.
 
@@ -129,13 +122,7 @@ class FeetSlipReward(Reward):
         min_contact_force: float = 1.0,
         scale: float = -0.1,
     ) -> "FeetSlipReward":
-        """Finds the feet.
-
-        Args:
-          model: the model.
-          feet: names of sites, or of sensors by site; see `Feet.create`.
-          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
-          scale: weight of this term.
+        """Finds the feet; for `feet` and `min_contact_force` see `Feet.create`.
 
         Raises:
           KeyError: if there is no such site or sensor.
@@ -152,7 +139,7 @@ class FeetSlipReward(Reward):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FeetClearanceReward(Reward):
-    """Measures how far swinging feet are from a height; a penalty by its default scale of -2.
+    """Measures the distance of swinging feet from a height; a penalty by its default scale of -2.
 
     r = sum over feet not in contact of |z - height| |v_xy|^(1/2), with z the height of the foot's
     site above the world's origin and v its velocity: a foot should be high where it is fast, and
@@ -160,7 +147,8 @@ class FeetClearanceReward(Reward):
 
     Attributes:
       feet: the feet.
-      height: the wanted height of the feet's sites in swing, above the world's origin, m, > 0.
+      height: the wanted height of the feet's sites in swing, above the world's origin, m, > 0; it
+        includes the height of the site while the foot stands.
 
     Reference:
       Zakka et al. 2025, arXiv:2502.08844 (MuJoCo Playground), there over all feet.
@@ -180,15 +168,9 @@ class FeetClearanceReward(Reward):
         min_contact_force: float = 1.0,
         scale: float = -2.0,
     ) -> "FeetClearanceReward":
-        """Finds the feet.
+        """Finds the feet. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          feet: names of sites, or of sensors by site; see `Feet.create`.
-          height: the wanted height of the sites in swing, m, > 0; that of a site whose foot stands
-            is part of it.
-          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
-          scale: weight of this term.
+        For `feet` and `min_contact_force` see `Feet.create`.
 
         Raises:
           KeyError: if there is no such site or sensor.

@@ -1,4 +1,4 @@
-"""Rewards for when the feet stand."""
+"""Rewards for the rhythm of the feet."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -40,14 +40,9 @@ class SingleStanceReward(Reward):
         min_contact_force: float = 1.0,
         scale: float = 1.0,
     ) -> "SingleStanceReward":
-        """Finds the feet.
+        """Finds the feet. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          feet: names of sites, or of sensors by site; see `Feet.create`.
-          commands: names of commands, one of which must be above 0.1 for a reward.
-          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
-          scale: weight of this term.
+        For `feet` and `min_contact_force` see `Feet.create`.
 
         Raises:
           KeyError: if there is no such site or sensor.
@@ -67,13 +62,13 @@ class SingleStanceReward(Reward):
 class GaitPhaseReward(Reward):
     """Rewards feet that stand and swing in turn, by a clock.
 
-    r = share of feet whose contact is as the clock says. A foot has the phase
+    r = share of feet whose contact agrees with the clock. A foot has the phase
     (t / period + its offset) mod 1 and belongs on the ground while its phase is below
     `stance_fraction`; all feet do while the robot is told to stand.
 
     Attributes:
       feet: the feet.
-      phase_offsets: how much of a stride each foot is ahead of the clock.
+      phase_offsets: part of a stride by which each foot is ahead of the clock.
       period: duration of one stride (a step of every foot), s, > 0.
       stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
       commands: names of commands; with no names the robot is always told to move.
@@ -102,23 +97,14 @@ class GaitPhaseReward(Reward):
         min_contact_force: float = 1.0,
         scale: float = 1.0,
     ) -> "GaitPhaseReward":
-        """Finds the feet.
+        """Finds the feet. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          feet: names of sites, or of sensors by site; see `Feet.create`.
-          phase_offsets: how much of a stride each foot is ahead of the clock, as
-            (0.0, 0.5, 0.5, 0.0) for the trot of a quadruped; by default foot i of n is i / n ahead.
-          period: duration of one stride, s, > 0.
-          stance_fraction: part of a stride that a foot is on the ground, in [0, 1].
-          commands: names of commands, one of which must be above 0.1 for a foot to swing.
-          min_contact_force: from this normal force on a touch sensor is in contact, N, > 0.
-          scale: weight of this term.
+        For `feet` and `min_contact_force` see `Feet.create`. By default foot i of n is i / n of a
+        stride ahead; `phase_offsets=(0.0, 0.5, 0.5, 0.0)` is the trot of a quadruped.
 
         Raises:
           KeyError: if there is no such site or sensor.
-          ValueError: if a foot has no sensor, a foot has no offset, or a number is out of
-            bounds.
+          ValueError: if a foot has no sensor, a foot has no offset, or a number is out of bounds.
         """
         found = Feet.create(model, feet, cls.__name__, min_contact_force)
         return cls(

@@ -23,13 +23,14 @@ class GaitPoseReward(Reward):
     r = exp(-|q - q_clock|^2 / sigma^2), with q_clock = q_default + sum_i sin^2(pi s_i) offsets_i.
     A leg has the phase (t / period + its offset) mod 1, and s_i runs from 0 to 1 while its phase
     runs from `stance_fraction` to 1. While the robot is told to stand, q_clock = q_default. It
-    shows what a step is to a robot that has never made one.
+    shows a step to a robot that has never made one.
 
     Attributes:
       joints: the joints of the legs.
       default_positions: the pose they swing about, rad.
-      swing_offsets: for each leg, how far each joint is from it in the middle of the swing, rad.
-      phase_offsets: how much of a stride each leg is ahead of the clock.
+      swing_offsets: for each leg, in the order of the feet in `GaitPhaseReward`, the
+        displacement of each joint from that pose in the middle of the swing, rad.
+      phase_offsets: part of a stride by which each leg is ahead of the clock.
       period: duration of one stride (a step of every leg), s, > 0.
       stance_fraction: part of a stride that a leg is on the ground, in [0, 1).
       sigma: deviation at which the reward has fallen to 1 / e, rad, > 0.
@@ -59,21 +60,11 @@ class GaitPoseReward(Reward):
         commands: Names = ("linear_velocity",),
         scale: float = 1.0,
     ) -> "GaitPoseReward":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          swing_offsets: for each leg, in the order of the feet in `GaitPhaseReward`, how far its
-            joints are from the default pose in the middle of its swing, rad, by joint name or
-            pattern.
-          default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
-            or `None` for `qpos0`.
-          phase_offsets: as in `GaitPhaseReward`.
-          period: duration of one stride, s, > 0.
-          stance_fraction: part of a stride that a leg is on the ground, in [0, 1).
-          sigma: deviation at which the reward has fallen to 1 / e, rad, > 0.
-          commands: names of commands, one of which must be above 0.1 for a leg to swing.
-          scale: weight of this term.
+        `swing_offsets` are by joint name or pattern; joints that no leg names are left out. For
+        `default_positions` see `Pose`, for the default of `phase_offsets` see
+        `GaitPhaseReward.create`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.
@@ -112,7 +103,7 @@ class GaitPoseReward(Reward):
             )
 
     def __call__(self, state: StepState, carry: Carry) -> tuple[Float[Array, ""], Carry]:
-        """Returns how near the legs are to the clock's pose, in [0, 1]."""
+        """Returns the closeness of the legs to the clock's pose, in [0, 1]."""
         positions = self.joints.positions(state.physics.qpos)
         phases = leg_phases(state, self.period, self.phase_offsets)
         swing = jnp.clip((phases - self.stance_fraction) / (1 - self.stance_fraction), 0.0, 1.0)

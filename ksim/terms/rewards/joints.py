@@ -1,4 +1,4 @@
-"""Penalties for where the joints are."""
+"""Penalties for the positions of joints."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ from ksim.terms.term import Carry, StepState
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JointDeviationReward(Reward):
-    """Measures how far joints are from a default pose; a penalty by its default scale of -0.1.
+    """Measures the deviation of joints from a pose; a penalty by its default scale of -0.1.
 
     r = sum |q - q_default|
 
@@ -39,14 +39,9 @@ class JointDeviationReward(Reward):
         default_positions: Pose = None,
         scale: float = -0.1,
     ) -> "JointDeviationReward":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
-            or `None` for `qpos0`.
-          scale: weight of this term.
+        `joints=None` selects all hinges and slides; for `default_positions` see `Pose`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.
@@ -64,14 +59,14 @@ class JointDeviationReward(Reward):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StandStillReward(Reward):
-    """Measures how far joints are from a pose to stand in; a penalty by its default scale of -1.
+    """Measures the deviation from a pose to stand in; a penalty by its default scale of -1.
 
     r = sum |q - q_default| while no command is above 0.1, else 0
 
     Attributes:
       joints: the joints.
       default_positions: the pose, rad (m for a slide).
-      commands: names of commands; without one above 0.1 the robot is told to stand.
+      commands: names of commands, at least one; without one above 0.1 the robot is told to stand.
 
     Reference:
       Rudin et al. 2022, arXiv:2109.11978; the term is in the code that came with it.
@@ -92,15 +87,9 @@ class StandStillReward(Reward):
         commands: Names = ("linear_velocity",),
         scale: float = -1.0,
     ) -> "StandStillReward":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          default_positions: the pose: the name of a keyframe, positions by joint name or pattern,
-            or `None` for the model's own.
-          commands: names of commands, at least one; all must be below 0.1 for the pose to matter.
-          scale: weight of this term.
+        `joints=None` selects all hinges and slides; for `default_positions` see `Pose`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.
@@ -131,7 +120,7 @@ class StandStillReward(Reward):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JointLimitReward(Reward):
-    """Measures how far joints are beyond their soft limits; a penalty by its default scale of -1.
+    """Measures the excess of joints over soft limits; a penalty by its default scale of -1.
 
     r = sum max(0, q - upper_soft) + max(0, lower_soft - q). The soft range has the centre of the
     joint's range and `soft_fraction` of its width; joints without limits do not count.
@@ -154,13 +143,9 @@ class JointLimitReward(Reward):
         soft_fraction: float = 0.95,
         scale: float = -1.0,
     ) -> "JointLimitReward":
-        """Finds the joints.
+        """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        Args:
-          model: the model.
-          joints: names of joints; `None` selects all hinges and slides.
-          soft_fraction: width of the soft range over that of the joint's range, in [0, 1].
-          scale: weight of this term.
+        `joints=None` selects all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

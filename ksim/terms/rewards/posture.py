@@ -49,13 +49,9 @@ class UprightReward(Reward):
         sigma: float = 0.3,
         scale: float = 1.0,
     ) -> "UprightReward":
-        """Finds the body.
+        """Finds the body by its name; the other arguments are the attributes.
 
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          sigma: kernel width, about rad, > 0.
-          scale: weight of this term.
+        `body=None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.
@@ -98,14 +94,9 @@ class BaseHeightReward(Reward):
         sigma: float = 0.1,
         scale: float = 1.0,
     ) -> "BaseHeightReward":
-        """Finds the body.
+        """Finds the body by its name; the other arguments are the attributes.
 
-        Args:
-          model: the model.
-          height: the wanted height above the world's origin, m.
-          body: name of the body; `None` for the floating base.
-          sigma: kernel width, m, > 0.
-          scale: weight of this term.
+        `body=None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.

@@ -45,14 +45,9 @@ class LinearVelocityTrackingReward(Reward):
         sigma: float = 0.5,
         scale: float = 1.0,
     ) -> "LinearVelocityTrackingReward":
-        """Finds the body; for the other arguments see the attributes.
+        """Finds the body by its name; the other arguments are the attributes.
 
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          command: see above.
-          sigma: see above.
-          scale: weight of this term.
+        `body=None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.
@@ -102,7 +97,7 @@ class AngularVelocityTrackingReward(Reward):
         sigma: float = 0.5,
         scale: float = 1.0,
     ) -> "AngularVelocityTrackingReward":
-        """Finds the body; arguments and errors are those of the linear velocity's reward."""
+        """Finds the body; see `LinearVelocityTrackingReward.create`."""
         base = find_frame(model, body, cls.__name__)
         return cls(base=base, command=command, sigma=sigma, scale=scale)
 

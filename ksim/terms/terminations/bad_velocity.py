@@ -1,4 +1,4 @@
-"""The simulation has broken."""
+"""Termination of simulations that broke."""
 
 import dataclasses
 

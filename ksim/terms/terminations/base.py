@@ -12,7 +12,7 @@ class Termination(Term):
 
     @property
     def is_time_out(self) -> bool:
-        """Whether the episode ends without having failed.
+        """True if the episode ends without having failed.
 
         After a failure nothing more is to be gained; after a time-out the return goes on with the
         value of the final observation.

@@ -1,4 +1,4 @@
-"""Something touched what it should not."""
+"""Termination when something touches what it should not."""
 
 import dataclasses
 
@@ -28,12 +28,7 @@ class ContactTermination(Termination):
     def create(
         cls, model: PhysicsModel, sensors: Names, *, min_contact_force: float = 1.0
     ) -> "ContactTermination":
-        """Finds the sensors.
-
-        Args:
-          model: the model.
-          sensors: names of contact sensors with `data="found"`, or of touch sensors.
-          min_contact_force: from this normal force on a touch sensor is touched, N, > 0.
+        """Finds the sensors; for `sensors` and `min_contact_force` see `ContactSensors.create`.
 
         Raises:
           KeyError: if there is no such sensor.

@@ -1,4 +1,4 @@
-"""The robot has fallen."""
+"""Termination when the robot has fallen."""
 
 import dataclasses
 import math
@@ -38,13 +38,9 @@ class FallenTermination(Termination):
         min_height: float | None = None,
         max_tilt_deg: float | None = None,
     ) -> "FallenTermination":
-        """Finds the body.
+        """Finds the body by its name; the other arguments are the attributes.
 
-        Args:
-          model: the model.
-          body: its name; `None` for the floating base.
-          min_height: lowest height above the world's origin, m; `None` for any.
-          max_tilt_deg: largest tilt, degrees, in (0, 180]; `None` for any.
+        `body=None` stands for the floating base.
 
         Raises:
           KeyError: if there is no such body.

@@ -1,4 +1,4 @@
-"""The time of an episode is up."""
+"""Termination when the time of an episode is up."""
 
 import dataclasses
 

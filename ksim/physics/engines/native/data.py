@@ -1,4 +1,4 @@
-"""What native MuJoCo tells JAX of one simulation."""
+"""Data of one native simulation, as JAX carries it."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ from ksim.physics.data import NamedFields
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class NativeData(NamedFields):
-    """One simulation: its whole state, and those fields of `mjData` that somebody reads.
+    """One simulation: its whole state, and the fields of `mjData` that are read.
 
     Attributes:
       state: `[2 * size]` uint32, the bits of MuJoCo's integration state: it is in double

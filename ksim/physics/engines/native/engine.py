@@ -1,4 +1,4 @@
-"""Native MuJoCo on the host's cores, as JAX sees it: a pure function."""
+"""Native MuJoCo on the host's cores, offered to JAX as a pure function."""
 
 import logging
 import os
@@ -34,12 +34,12 @@ _latest_steppers: deque[NativeStepper] = deque(maxlen=8)
 
 
 class NativeEngine(PhysicsEngine):
-    """MuJoCo's own C engine, stepping many simulations on the threads of the host.
+    """Steps many simulations with MuJoCo's own C engine, on the threads of the host.
 
     JAX hands over the state of all simulations of a device in one call, and gets it back with the
     derived fields: nothing is remembered between two calls. The state travels in double precision.
     A simulation that MuJoCo rejects comes back with positions and velocities that are not numbers;
-    the others do not notice.
+    the others are not affected.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class NativeEngine(PhysicsEngine):
           fields: the fields of `mjData` that are read; `None` for all that have a fixed size.
 
         Raises:
-          KeyError: if a field is none of those.
+          KeyError: if there is no such field.
           ValueError: if MuJoCo cannot step such a model without remembering it between calls.
         """
         _check_steppable(model.mj_model)
@@ -144,7 +144,7 @@ class NativeEngine(PhysicsEngine):
         results = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), results)
 
         def step_here(arguments: Any) -> Any:
-            """On a CPU: in place, on JAX's own buffers."""
+            """Steps in place on JAX's own buffers, on a CPU."""
             return call_named(self._stepper.name, results, arguments)
 
         def step_on_the_host(arguments: Any) -> Any:
@@ -170,7 +170,7 @@ class NativeEngine(PhysicsEngine):
 
 
 def _check_steppable(mj_model: mujoco.MjModel) -> None:
-    """Raises ValueError if `mujoco.batch` does not take a model."""
+    """Raises ValueError if `mujoco.batch` does not accept a model."""
     try:
         mujoco_batch.Batch(mj_model, 1, 1)
     except ValueError as error:
@@ -181,7 +181,7 @@ def _check_steppable(mj_model: mujoco.MjModel) -> None:
 
 
 def num_host_cores() -> int:
-    """Returns how many cores this process may use."""
+    """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Masses that differ between simulations of native MuJoCo, of bodies that move alone."""
+"""Randomized inertia of bodies that move alone, which MuJoCo caches (`body_simple`)."""
 
 import mujoco
 import numpy as np
@@ -8,17 +8,17 @@ INERTIAL_FIELDS = ("body_mass", "body_inertia", "dof_armature")
 
 
 class SimpleInertias:
-    """Keeps right the inertia that MuJoCo takes from where it compiled the model.
+    """Updates the inertia that MuJoCo cached when it compiled the model.
 
-    A body that floats, turns or slides alone about its centre of mass resists alike in every pose,
-    and MuJoCo computes that once (`body_simple`, `dof_M0`): gravity would follow another mass, and
-    the inertia would not.
+    A body that floats, turns or slides alone about its centre of mass has the same inertia in every
+    pose, and MuJoCo computes that once (`body_simple`, `dof_M0`): gravity would follow another
+    mass, and the inertia would not.
     """
 
     def __init__(self, batch: mujoco_batch.Batch, mj_model: mujoco.MjModel) -> None:
         (self._dofs,) = np.nonzero(mj_model.dof_simplenum > 0)
         self._bodies = mj_model.dof_bodyid[self._dofs]
-        # 0 where it is the mass that resists, else 1 + the axis of the inertia that does.
+        # 0 where the mass resists, else 1 + the axis of the inertia that resists.
         self._kinds = np.array([_kind(mj_model, dof) for dof in self._dofs.tolist()], int)
         self._inertias = batch.expand("dof_M0")
         self._compiled = {name: getattr(mj_model, name).copy() for name in INERTIAL_FIELDS}
@@ -28,7 +28,7 @@ class SimpleInertias:
         """Sets the inertia of every simulation.
 
         Args:
-          fields: `[num_simulations, ...]` those of `INERTIAL_FIELDS` that differ.
+          fields: `[num_simulations, ...]` the fields of `INERTIAL_FIELDS` that differ.
         """
         now = self._compiled | {name: fields[name] for name in INERTIAL_FIELDS if name in fields}
         ratio = self._resistance(now) / self._resistance(self._compiled)

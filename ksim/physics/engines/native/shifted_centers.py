@@ -1,18 +1,18 @@
-"""Centres of mass that differ between simulations of native MuJoCo."""
+"""Randomized centres of mass, from which MuJoCo derives frames and boxes once."""
 
 import mujoco
 import numpy as np
 from mujoco import batch as mujoco_batch
 
 _COINCIDENCES = ("body_sameframe", "geom_sameframe", "site_sameframe")
-"""Which frames coincided when the model was compiled; MuJoCo then computes one of them."""
+"""Flags of frames that coincided when the model was compiled; MuJoCo computes one of them."""
 
 
 class ShiftedCenters:
-    """Keeps right what MuJoCo derived from centres of mass when it compiled the model.
+    """Updates what MuJoCo derived from centres of mass when it compiled the model.
 
-    Where the frame of a body or a geom was that of the body's inertia, MuJoCo would not see that a
-    centre moves, or move the geom with it. The boxes that collisions are looked for in stand in the
+    Where the frame of a body or a geom was that of the body's inertia, MuJoCo would ignore that the
+    centre moves, or move the geom with it. The boxes in which collisions are looked for are in the
     frame of the inertia, and would move too. Inverse weights stay, as with other engines.
     """
 
@@ -30,7 +30,7 @@ class ShiftedCenters:
         self._rotations = rotations.reshape(-1, 3, 3)
 
     def move_boxes(self, centers: np.ndarray) -> None:
-        """Leaves boxes where they are on their bodies.
+        """Moves boxes against the shift of the centres, so that they stay on their bodies.
 
         Args:
           centers: `[num_simulations, nbody, 3]` the `body_ipos` of each simulation, m.

@@ -22,13 +22,13 @@ FAILURES = tuple(
         mujoco.mjtWarning.mjWARN_BADCTRL,
     )
 )
-"""What MuJoCo warns of before it resets a simulation by itself."""
+"""Warnings that MuJoCo gives before it resets a simulation by itself."""
 COUNT = 1
-"""Where a warning of MuJoCo's keeps how often it was given."""
+"""Index of a warning's count in MuJoCo's records of warnings."""
 
 
 class Simulations:
-    """A batch of simulations, and the arrays that it reads and writes."""
+    """Steps a batch of simulations, with the arrays that it reads and writes."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Simulations:
             self._centers.move_boxes(self._model_fields["body_ipos"])
 
     def set_state(self, state: np.ndarray, written: Mapping[str, np.ndarray]) -> None:
-        """Continues from a state, and from what was written since, in single precision."""
+        """Continues from a state, and from fields written since, in single precision."""
         self._batch.state[...] = state
         for name, value in written.items():
             array = self._arrays[name]
@@ -76,19 +76,19 @@ class Simulations:
         """Begins episodes.
 
         Args:
-          ids: of the simulations.
-          default_state: of the model.
-          start: of every simulation, also of those that go on.
+          ids: the simulations that begin one.
+          default_state: the model's default state.
+          start: the start of every simulation, also of those that go on.
         """
         self._batch.state[ids] = default_state
         self._qpos[ids] = start.qpos[ids]
         self._qvel[ids] = start.qvel[ids]
 
     def step(self, is_moving: np.ndarray, ctrl: np.ndarray, num_substeps: int) -> np.ndarray:
-        """Moves some simulations on, and computes positions and velocities in the others.
+        """Steps the moving simulations, and computes positions and velocities in the others.
 
         Returns:
-          the ids of those that MuJoCo rejected.
+          The ids of those that MuJoCo rejected.
         """
         batch = self._batch
         np.copyto(self._ctrl, ctrl, where=is_moving[:, None])
@@ -102,7 +102,7 @@ class Simulations:
         return np.array(rejected, int)
 
     def read(self, state: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
-        """Copies what was computed: the states' bits, and fields in single precision."""
+        """Copies the results: the states' bits, and fields in single precision."""
         state[...] = state_bits(self._batch.state)
         for name, value in fields.items():
             value[...] = self._arrays[name].reshape(value.shape)

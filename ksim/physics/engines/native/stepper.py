@@ -20,7 +20,7 @@ class NativeStepper:
     """Makes control steps of any number of simulations; remembers nothing between two calls.
 
     Attributes:
-      name: tells apart steppers whose results or whose speed may differ, in every process alike.
+      name: differs between steppers whose results or speed may differ; the same in every process.
     """
 
     def __init__(self, model: PhysicsModel, num_threads: int, default: DefaultData) -> None:
@@ -29,10 +29,10 @@ class NativeStepper:
         Args:
           model: the model.
           num_threads: threads for the simulations of one call.
-          default: of the model.
+          default: the model's default state.
         """
         self.name = _name(model, num_threads)
-        # Its own: what has a name does not change.
+        # A copy of its own: something with a name must not change.
         self._mj_model = copy.copy(model.mj_model)
         self._num_substeps = model.num_substeps
         self._num_threads = num_threads
