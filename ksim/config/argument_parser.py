@@ -1,4 +1,4 @@
-"""Command lines of ksim's own commands; tasks have `key=value` options instead."""
+"""Reads command lines of ksim's own commands; tasks have `key=value` options instead."""
 
 import argparse
 import textwrap
@@ -21,6 +21,6 @@ class ArgumentParser(argparse.ArgumentParser):
         self._example = example
 
     def error(self, message: str) -> NoReturn:
-        """Raises ConfigError with what is wrong."""
+        """Raises ConfigError with the message, and a command line to write instead."""
         shortened = textwrap.shorten(message, 200)
         raise ConfigError(f"{shortened}. Write, for example: {self._example}")

@@ -1,4 +1,4 @@
-"""A number that is left to the machine."""
+"""Numbers that are left to the machine."""
 
 AUTO_TEXT = "auto"
 
@@ -6,8 +6,8 @@ AUTO_TEXT = "auto"
 class Automatic(int):
     """The value of a whole-number option that was written `auto`.
 
-    It stands where a number will stand: whoever fills it in replaces it in the config, before
-    anything reads it as a number.
+    It takes the place of a number until the run settles it: the number then replaces it in the
+    config, before anything reads it.
     """
 
     def __repr__(self) -> str:
@@ -15,4 +15,4 @@ class Automatic(int):
 
 
 AUTO = Automatic(0)
-"""What an option declared with `has_auto` may hold instead of a number: `num_envs=AUTO`."""
+"""Value that an option declared with `has_auto` may have instead of a number: `num_envs=AUTO`."""

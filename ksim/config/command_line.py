@@ -1,4 +1,4 @@
-"""The command line: YAML files and `option=value` overrides on top of a config's defaults."""
+"""Reads command lines: YAML files and `option=value` overrides on top of a config's defaults."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def parse_command_line(config: ConfigType, arguments: Sequence[str]) -> ConfigTy
     `--help`, `-h` or `help` prints the options and leaves the program.
 
     Args:
-      config: gives the class and the defaults.
+      config: the config that gives the class and the defaults.
       arguments: the arguments of the program, without its name.
 
     Raises:
@@ -40,7 +40,7 @@ def parse_command_line(config: ConfigType, arguments: Sequence[str]) -> ConfigTy
 
 
 def _is_yaml(argument: str) -> bool:
-    """Says whether it is a YAML file; `load=walk.yaml` is an override, `a/b=c.yaml` a file."""
+    """Returns whether an argument is a file, as `a/b=c.yaml`; `load=walk.yaml` is an override."""
     return argument.endswith((".yaml", ".yml")) and not re.match(r"[^/\\]*=", argument)
 
 

@@ -25,33 +25,39 @@ class Config:
     """
 
     def __init_subclass__(cls, **arguments: Any) -> None:
-        """Settles which base each inherited option comes from, before `@dataclass` sees it.
+        """Gives each inherited option its nearest declaration, before `@dataclass` reads the class.
 
-        `@dataclass` itself takes over all fields of one base after the other, inherited ones
-        included, so that a base that never mentions an option would bring back a default that
-        another base has replaced.
+        `@dataclass` goes through the bases from the farthest to the nearest, and takes from each
+        *all* of its fields, inherited ones too. So in
+
+            class Far(Config):      size: int = 1
+            class Changed(Far):     size: int = 2
+            class Other(Far):       ...               # does not mention size
+            class Both(Other, Changed): ...
+
+        `Both` would have size 1 by way of `Other`, although `Both.size` is 2 in Python. The
+        declaration that counts is therefore written into the class, as if it were repeated there.
 
         Raises:
           TypeError: if an option gets a value without an annotation, which would have no effect.
         """
         super().__init_subclass__(**arguments)
-        bases = [base for base in cls.__mro__[1:] if dataclasses.is_dataclass(base)]
-        nearest: dict[str, Any] = {}  # the class whose declaration of the option counts
-        taken: dict[str, Any] = {}  # the field that @dataclass would take
-        for base in reversed(bases):
-            nearest.update(dict.fromkeys(declared_fields(base), base))
-            taken.update({field.name: field for field in dataclasses.fields(base)})
+        bases = [base for base in reversed(cls.__mro__[1:]) if dataclasses.is_dataclass(base)]
+        nearest = {name: base for base in bases for name in declared_fields(base)}
+        taken = {field.name: field for base in bases for field in dataclasses.fields(base)}
         own = inspect.get_annotations(cls)
-        for name, base in nearest.items():
-            field = base.__dataclass_fields__[name]
-            if name in vars(cls) and name not in own:
+        for name in (name for name in nearest if name not in own):
+            declaration = nearest[name].__dataclass_fields__[name]
+            if name in vars(cls):
                 raise TypeError(
                     f"{cls.__name__}.{name} has no type, so that it would not set the option. "
                     f"Write {name}: type = default."
                 )
-            if taken[name] is not field and name not in own:
-                cls.__annotations__ = {**cls.__annotations__, name: get_type_hints(base)[name]}
-                setattr(cls, name, field)
+            if taken[name] is not declaration:
+                # An annotation and a value: all that `@dataclass` reads of a declaration.
+                annotation = get_type_hints(nearest[name])[name]
+                cls.__annotations__ = {**cls.__annotations__, name: annotation}
+                setattr(cls, name, declaration)
 
     def validate(self) -> None:
         """Checks every option by itself: its type, its bounds, its choices.

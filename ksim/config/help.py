@@ -1,4 +1,4 @@
-"""What a person reads of a config: the text of `--help` and the tables of the documentation."""
+"""Text of `--help`, and the tables of options in the documentation."""
 
 import re
 import shutil
@@ -35,8 +35,8 @@ def format_help(config: Config, *, program: str | None = None, width: int = 80) 
     """Returns the usage, and every option with default, meaning, type, unit and bounds.
 
     Args:
-      config: gives the options and the defaults that are shown.
-      program: how the program is started; taken from the running one if not given.
+      config: the config that gives the options and the defaults.
+      program: the command that starts the program; by default that of the running one.
       width: characters in a line.
     """
     program = program or _running_program()

@@ -1,4 +1,4 @@
-"""Messages for a name that does not exist: what exists, and which name was probably meant."""
+"""Messages for a name that does not exist: the known names, and the one probably meant."""
 
 import difflib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ _LISTED = 20  # names; a humanoid has more bodies than anyone reads in an error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known name most like `name`, ignoring case, or None if none is like it."""
+    """Returns the known name most like `name`, ignoring case; `None` if none is like it."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[matches[0]] if matches else None
@@ -26,7 +26,7 @@ def unknown_name_message(
     kind: str,
     place: str = "in the model",
 ) -> str:
-    """Says that `name` does not exist, what does, and which name is nearest.
+    """Returns a message that `name` does not exist, with the names that do, and the nearest.
 
     `unknown_name_message("torsoo", bodies, kind="body")` is
     `no such body in the model. Bodies: torso, pelvis. Did you mean "torso"?`; the caller puts
@@ -35,8 +35,8 @@ def unknown_name_message(
     Args:
       name: the name that was asked for.
       known: the names that exist, in the order in which they are to be listed.
-      kind: what the name should name, in the singular.
-      place: where the name was looked for.
+      kind: the kind of thing named, in the singular.
+      place: the place where it was looked for.
 
     Returns:
       One line; of a long list only the first names, and their number.

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ConfigError(ValueError):
-    """A config, an override or a config file that cannot be used, and what to write instead."""
+    """Rejects a config, an override or a config file, and says what to write instead."""
 
 
 def option(
@@ -39,13 +39,13 @@ def option(
 
     Args:
       default: the default; a mutable one is copied for every config.
-      help: one line that says what the option does.
+      help: one line on the purpose of the option.
       unit: the unit of the value, such as `s` or `environments`.
       choices: the values allowed.
       minimum: the smallest value allowed.
-      above: a value below all those allowed.
+      above: the exclusive lower bound of the values allowed.
       maximum: the largest value allowed.
-      has_auto: whether it may be written `auto`, and is `ksim.config.AUTO` then.
+      has_auto: whether it may be written `auto`, which gives `ksim.config.AUTO`.
 
     Returns:
       A dataclass field; typed as the default, as `dataclasses.field` is.
@@ -67,18 +67,18 @@ def option(
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of one option of a config class.
+    """One option of a config class, with all that its declarations say.
 
     Attributes:
       name: the name of the field.
       annotation: its type.
-      default: its default in the config class that was asked; `dataclasses.MISSING` if none.
+      default: its default in the config class; `dataclasses.MISSING` if it has none.
       group: the title of the base-most class that has the field: its docstring's first line.
-      help: what the option does; empty for a bare field.
+      help: the purpose of the option; empty for a bare field.
       unit: the unit of the value.
       choices: the values allowed, if they are few.
       minimum: the smallest value allowed.
-      above: a value below all those allowed.
+      above: the exclusive lower bound of the values allowed.
       maximum: the largest value allowed.
       has_auto: whether it may be `AUTO`.
     """
@@ -109,7 +109,7 @@ class Option:
         ]
 
     def problem(self, value: object) -> str | None:
-        """Returns the rule that the value breaks, as a sentence, or None if it breaks none."""
+        """Returns the rule that the value breaks, as a sentence; `None` if it breaks none."""
         if isinstance(value, Automatic):
             return None if self.has_auto else f"cannot be {AUTO_TEXT}."
         if not is_of_type(value, self.annotation):
@@ -127,7 +127,7 @@ class Option:
         return None
 
     def error(self, written: str, problem: str, separator: str = "=") -> ConfigError:
-        """Returns the error that states the value, what is wrong, and a value that would do."""
+        """Returns an error with the value, the problem, and a value that is allowed."""
         example = f"{self.name}{separator}{value_text(self._example())}"
         return ConfigError(f"{self.name}={written}: {problem} Write, for example, {example}")
 
@@ -150,8 +150,8 @@ class Option:
 def options_of(config_class: type) -> dict[str, Option]:
     """Returns the options of a config class by name, those of base classes first.
 
-    Where several classes of the hierarchy declare an option, the nearest one that gives a help, a
-    unit, choices or a bound is heeded.
+    Where several classes of the hierarchy declare an option, its help, its unit, its choices and
+    each bound come from the nearest one that gives them.
 
     Raises:
       TypeError: if a class of the hierarchy has annotations of its own but no `@dataclass`.
@@ -174,7 +174,7 @@ def options_of(config_class: type) -> dict[str, Option]:
 
 
 def declared_fields(config_class: Any) -> dict[str, dataclasses.Field[Any]]:
-    """Returns the fields that the class declares itself: those whose object no base has too."""
+    """Returns the fields that the class itself declares: those whose object no base has too."""
     bases = filter(dataclasses.is_dataclass, config_class.__mro__[1:])
     inherited = {id(field) for base in bases for field in dataclasses.fields(base)}
     own = (field for field in dataclasses.fields(config_class) if id(field) not in inherited)

@@ -1,4 +1,4 @@
-"""Settings: values that somebody wrote for options, and their typed merge into a config."""
+"""Settings: values that a user wrote for options, and their typed merge into a config."""
 
 import dataclasses
 import re
@@ -30,7 +30,7 @@ class Setting:
     Attributes:
       option: the option.
       written: the text after `name=` on the command line, or the value that YAML gave.
-      place: where in a file it stands, as `walk.yaml, line 3: `; empty for the command line.
+      place: its place in a file, as `walk.yaml, line 3: `; empty for the command line.
       words: the unquoted values and elements, as they stand in the file; the command line's follow
         from `written`.
     """
@@ -46,16 +46,16 @@ class Setting:
         return value_text(self.written) if self.place else str(self.written)
 
     def error(self, problem: str) -> ConfigError:
-        """Returns the error that names the place, the problem, and a value that would do."""
+        """Returns an error with the place, the problem, and a value that is allowed."""
         separator = ": " if self.place else "="
         return ConfigError(f"{self.place}{self.option.error(self.text, problem, separator)}")
 
 
 def find_option(options: Mapping[str, Option], name: str, place: str = "") -> Option:
-    """Returns the option of that name; `place` is where it was asked for.
+    """Returns the option of a name; `place` is where the name stands, for the error.
 
     Raises:
-      ConfigError: if there is none; it names the nearest one.
+      ConfigError: if there is no such option; it names the nearest one.
     """
     if name in options:
         return options[name]
@@ -102,7 +102,7 @@ def _typed_value(setting: Setting) -> object:
 
 
 def _check_numbers(setting: Setting, value: object) -> None:
-    """Raises ConfigError if a number would be read as another one than it seems."""
+    """Raises ConfigError if YAML would read a number as another one than it seems."""
     if not any(isinstance(leaf, (int, float)) for leaf in leaves(value)):
         return
     words = setting.words if setting.place else re.split(r"[\[\],\s]+", str(setting.written))
@@ -139,7 +139,7 @@ def _merged(option: Option, parsed: object) -> object:
 
 
 def _is_faithful(value: object, parsed: object) -> bool:
-    """Says no where OmegaConf made text of something else, as "7" of 007, or true of 2."""
+    """Returns False where OmegaConf made text of something else, as "7" of 007, or true of 2."""
     if isinstance(value, (list, tuple)) and isinstance(parsed, (list, tuple)):
         return all(map(_is_faithful, value, parsed))
     if isinstance(value, (str, PurePath)):

@@ -16,9 +16,9 @@ _WITH_COLONS = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 
 
 def is_of_type(value: object, annotation: Any) -> bool:
-    """Says whether `value` has the annotated type.
+    """Returns whether `value` has the annotated type.
 
-    An int is accepted for a float; a bool is a number for nobody.
+    An int is accepted for a float; a bool is not accepted for a number.
 
     Args:
       value: any value.
@@ -50,7 +50,7 @@ def is_of_type(value: object, annotation: Any) -> bool:
 
 
 def is_text_type(annotation: Any) -> bool:
-    """Says whether values of this type are written as text: text, paths, Enum names, or None."""
+    """Returns whether values of a type are written as text: text, paths, Enum names, or None."""
     members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else [annotation]
     return all(
         member is NoneType
@@ -60,7 +60,7 @@ def is_text_type(annotation: Any) -> bool:
 
 
 def type_text(annotation: Any) -> str:
-    """Returns the type as a reader of the help sees it: `float | null`, `tuple[int, ...]`."""
+    """Returns the type as the help shows it: `float | null`, `tuple[int, ...]`."""
     origin, members = get_origin(annotation), get_args(annotation)
     if origin in (Union, UnionType):
         return " | ".join(map(type_text, members))
@@ -96,7 +96,7 @@ def value_text(value: object) -> str:
 
 
 def misread_number_problem(text: str) -> str | None:
-    """Returns why a number is another one in YAML 1.1 than it seems; `None` if it is what it seems.
+    """Returns the reason why YAML 1.1 reads another number than it seems; `None` if it does not.
 
     `010` is octal there, 8, and `1:30` is 90, to the base of 60.
     """

@@ -1,4 +1,4 @@
-"""Config files: reading settings from YAML, saving a config, loading it again."""
+"""Config files: reads settings from YAML, saves a config, loads it again."""
 
 import textwrap
 from collections.abc import Collection, Iterator, Mapping
@@ -26,13 +26,13 @@ def save_config(
 ) -> None:
     """Writes every option and its value as YAML, grouped, with its help as a comment above it.
 
-    `load_config` gives the same values back, bit for bit, but for those that are left out.
+    `load_config` gives the same values back, bit for bit, except those that are left out.
 
     Args:
       config: the config to save.
       path: the file; it is replaced if it exists.
-      notes: what else to say of an option, by its name, in a comment.
-      left_out: the options whose value is a comment too.
+      notes: further comments on options, by name.
+      left_out: the options whose value becomes a comment, too.
 
     Raises:
       TypeError: if an option holds a value that YAML cannot give back.
@@ -53,7 +53,7 @@ def load_config(config: ConfigType, path: str | Path) -> ConfigType:
     """Returns a copy of the config with the options that the file gives, validated.
 
     Args:
-      config: gives the class, and the options that the file leaves out.
+      config: the config that gives the class, and the options that the file leaves out.
       path: a YAML file of `option: value` lines, such as `save_config` writes.
 
     Raises:
@@ -68,7 +68,7 @@ def read_settings(path: str | Path, options: Mapping[str, Option]) -> list[Setti
     """Reads the settings that a YAML file gives, in its order.
 
     Raises:
-      ConfigError: if the file is missing or malformed, is no mapping, or names an unknown option
+      ConfigError: if the file is missing or malformed, is not a mapping, or names an unknown option
         or one option twice.
     """
     path = Path(path)
@@ -86,7 +86,7 @@ def read_settings(path: str | Path, options: Mapping[str, Option]) -> list[Setti
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that reads no aliases, with which a short file can stand for a huge value."""
+    """Reads YAML safely, and no aliases: with them a short file can stand for a huge value."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):

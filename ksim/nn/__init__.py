@@ -1,4 +1,4 @@
-"""Distributions, the observation normalizer and actor-critic networks. Knows no environment."""
+"""Distributions, the observation normalizer and actor-critic networks; knows no environment."""
 
 from ksim.nn.action_head import ActionHead, CategoricalHead, NormalHead
 from ksim.nn.actor_critic import ActorCritic

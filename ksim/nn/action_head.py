@@ -1,4 +1,4 @@
-"""How the output of an actor network becomes a distribution over actions."""
+"""Heads that turn the output of an actor network into a distribution over actions."""
 
 import dataclasses
 import math
@@ -17,7 +17,7 @@ class ActionHead(ABC):
     @property
     @abstractmethod
     def num_outputs(self) -> int:
-        """How many numbers the network must put out."""
+        """Number of values that the network must put out."""
 
     @abstractmethod
     def init(self) -> dict[str, Array]:
@@ -32,7 +32,7 @@ class ActionHead(ABC):
 
 @dataclasses.dataclass(frozen=True)
 class NormalHead(ActionHead):
-    """Normal actions, with one learned standard deviation for each, or one for each state.
+    """Gives normal actions, with one learned standard deviation for each, or one for each state.
 
     std = min_std + exp(s): s is a parameter, or, with `is_std_state_dependent`, a constant plus
     the second half of the network's output. The bound is smooth, so that a small standard
@@ -42,8 +42,8 @@ class NormalHead(ActionHead):
       size: number of action components, > 0.
       init_std: standard deviation at the start (where the network puts out 0), > min_std.
       min_std: lower bound of the standard deviation, > 0.
-      is_squashed: whether tanh keeps actions in (-1, 1).
-      is_std_state_dependent: whether the network puts out the standard deviation too.
+      is_squashed: True if tanh keeps actions in (-1, 1).
+      is_std_state_dependent: True if the network puts out the standard deviation too.
 
     Raises:
       ValueError: if a number is outside its range.
@@ -94,7 +94,7 @@ class NormalHead(ActionHead):
 
 @dataclasses.dataclass(frozen=True)
 class CategoricalHead(ActionHead):
-    """One of `num_actions` choices; the network puts out the logits.
+    """Chooses one of `num_actions`; the network puts out the logits.
 
     Attributes:
       num_actions: number of choices, > 0.

@@ -24,13 +24,13 @@ class ActorCritic(ModelDefinition):
       actor: network from the actor's observations to `head.num_outputs` numbers.
       critic: network from the critic's observations to 1 number.
       head: turns the actor's output into a distribution.
-      actor_observations: names of what the actor sees, flattened and joined in this order.
-      critic_observations: names of what the critic sees, likewise.
+      actor_observations: names of the actor's observations, flattened and joined in this order.
+      critic_observations: names of the critic's observations, joined in the same way.
       observation_shapes: `(name, shape)` of each observation of one environment.
 
     Raises:
       ValueError: if a network sees nothing.
-      KeyError: if there is no observation of a name.
+      KeyError: if a name is not that of an observation.
     """
 
     actor: Network
@@ -79,15 +79,15 @@ class ActorCritic(ModelDefinition):
           network: `mlp` or `gru`.
           hidden_sizes: width of each hidden layer; a `gru`'s are all of one width.
           activation: of an `mlp`; a `gru` has its own.
-          actor_observations: what the actor sees; all, in alphabetical order, if not given.
-          critic_observations: what the critic sees; all, likewise.
+          actor_observations: observations of the actor; by default all, in alphabetical order.
+          critic_observations: observations of the critic; by default all, in alphabetical order.
           init_std: standard deviation of normal distributions at the start.
-          is_std_state_dependent: whether the actor puts out standard deviations too.
-          matmul_precision: `float32`, or `bfloat16` to round what is multiplied.
+          is_std_state_dependent: True if the actor puts out standard deviations too.
+          matmul_precision: `float32`, or `bfloat16` to round the factors of matrix products.
 
         Raises:
           ValueError: if an option has none of the values above.
-          KeyError: if there is no observation of a name.
+          KeyError: if a name is not that of an observation.
         """
         everything = sorted(observation_shapes)
         head = _head(distribution, action_size, init_std, is_std_state_dependent)
@@ -117,7 +117,7 @@ class ActorCritic(ModelDefinition):
         """Returns new parameters: `{"actor": ..., "critic": ..., "head": ...}`.
 
         Raises:
-          ValueError: if a network's output has not the size that is needed.
+          ValueError: if the output of a network is not of the size that is needed.
         """
         actor_key, critic_key = jax.random.split(key)
         return {
@@ -135,7 +135,7 @@ class ActorCritic(ModelDefinition):
 
         Raises:
           KeyError: if an observation is missing.
-          ValueError: if an observation has not the shape it had when the model was made.
+          ValueError: if an observation is not of the shape that it had when the model was made.
         """
         actor_carry, critic_carry = carry or ((), ())
         outputs, actor_carry = self.actor.apply(
@@ -152,7 +152,7 @@ class ActorCritic(ModelDefinition):
         return ModelOutput(distribution, value[0], _pair(actor_carry, critic_carry))
 
     def initial_carry(self) -> PyTree:
-        """Returns `(actor's, critic's)` memory at the start of an episode; `()` if none."""
+        """Returns the memories `(actor's, critic's)` at the start of an episode; `()` if none."""
         return _pair(self.actor.initial_carry(), self.critic.initial_carry())
 
     def _init(

@@ -21,7 +21,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def sample(self, key: Key[Array, ""]) -> Array:
-        """Returns one latent for each distribution of the batch; used with a key only once."""
+        """Returns one latent for each distribution of the batch; a key is used only once."""
 
     @abstractmethod
     def mode(self) -> Array:
@@ -41,7 +41,7 @@ class Distribution(ABC):
 
     @abstractmethod
     def action(self, latent: Array) -> Array:
-        """Returns the action that a latent stands for."""
+        """Returns the action of a latent."""
 
 
 @struct.dataclass

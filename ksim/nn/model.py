@@ -1,4 +1,4 @@
-"""What the training program knows of a model, and how it runs one over time."""
+"""The contract of a model, as training programs use it, and its run over a trajectory."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ from ksim.nn.distribution import Distribution
 
 
 class ModelOutput(NamedTuple):
-    """What a model says about one environment at one time.
+    """Output of a model for one environment at one time.
 
     Attributes:
-      distribution: over the actions, without batch axes.
+      distribution: distribution over the actions, without batch axes.
       value: `[]` predicted discounted return from here on.
       carry: the memory to give to the next call.
     """
@@ -60,7 +60,7 @@ class ModelDefinition(ABC):
     def apply(
         self, params: PyTree[Array], observations: Mapping[str, Array], carry: PyTree
     ) -> ModelOutput:
-        """Returns what `Model.__call__` does, with these parameters."""
+        """Returns the output of `Model.__call__`, with these parameters."""
 
     @abstractmethod
     def initial_carry(self) -> PyTree:
@@ -69,11 +69,11 @@ class ModelDefinition(ABC):
 
 @struct.dataclass
 class BoundModel:
-    """A definition with parameters: a `Model`.
+    """Joins a definition with parameters to a `Model`.
 
     Attributes:
       params: the trainable parameters; the only leaves.
-      definition: what they are the parameters of.
+      definition: the definition of the model.
     """
 
     params: PyTree
@@ -113,9 +113,8 @@ def unroll(
 ) -> tuple[Distribution, Float[Array, "T num_envs"]]:
     """Runs a model over a trajectory, as the rollout did.
 
-    A step that is not valid is one in which the environment was reset: the model runs there too,
-    and starts the next step with its initial carry. A model without memory runs on all steps at
-    once.
+    In a step that is not valid the environment was reset: the model runs there too, and starts the
+    next step with its initial carry. A model without memory runs on all steps at once.
 
     Args:
       model: the model.

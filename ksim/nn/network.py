@@ -28,7 +28,7 @@ def activation_function(name: str) -> Callable[[Array], Array]:
     """Returns an activation function by its name.
 
     Raises:
-      ValueError: if there is none of that name.
+      ValueError: if there is no such function.
     """
     if name not in _ACTIVATIONS:
         message = unknown_name_message(name, _ACTIVATIONS, kind="activation", place="in ksim")
@@ -37,7 +37,7 @@ def activation_function(name: str) -> Callable[[Array], Array]:
 
 
 class Network(nn.Module, ABC):
-    """A Linen module from a vector and a memory to a vector and the next memory.
+    """Maps a vector and a memory to a vector and the next memory, as a Linen module.
 
     Those below start with orthogonal weights and zero biases. Parameters, outputs and gradients
     are float32 whatever the precision of the matrix products.
@@ -51,7 +51,7 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def initial_carry(self) -> PyTree:
-        """Returns the memory at the start of an episode, which has no leaves if there is none."""
+        """Returns the memory at the start of an episode, without leaves if there is none."""
 
 
 class MLP(Network):
@@ -63,8 +63,8 @@ class MLP(Network):
       activation: name of the activation function.
       output_scale: gain of the last layer's initial weights: small for an actor, so that its first
         actions are near zero whatever it observes.
-      matmul_precision: `float32`, or `bfloat16` to round what is multiplied, which matrix units
-        do several times as fast.
+      matmul_precision: `float32`, or `bfloat16` to round the factors of matrix products, which
+        matrix units compute several times as fast.
 
     Raises:
       ValueError: if a size is not positive, or the activation or the precision is unknown.
@@ -108,7 +108,7 @@ class GRU(Network):
       num_layers: number of recurrent layers, > 0.
       output_size: width of the output, > 0.
       output_scale: gain of the last layer's initial weights, as of an `MLP`.
-      matmul_precision: of matrix products, as of an `MLP`.
+      matmul_precision: precision of matrix products, as of an `MLP`.
 
     Raises:
       ValueError: if a size is not positive or the precision is unknown.
@@ -152,11 +152,11 @@ class GRU(Network):
 
 
 class GRUCell(nn.Module):
-    """One layer of a `GRU`: `flax.linen.GRUCell`, which has no choice of the matrix product.
+    """One layer of a `GRU`: `flax.linen.GRUCell` with a choice of the matrix product.
 
     Attributes:
       size: width of the layer.
-      matmul_precision: of matrix products.
+      matmul_precision: precision of matrix products, as of an `MLP`.
     """
 
     size: int

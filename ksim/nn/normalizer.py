@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from ksim.xla.joined import Joined
 
 MAX_COUNT = 1e8
-"""What all older samples together weigh at most, in samples.
+"""Largest weight of all older samples together, in samples.
 
 The first samples of a run come from a policy that falls at once, and should not weigh forever:
 beyond this count, old data fade exponentially, by a factor e every `MAX_COUNT` samples.
@@ -27,7 +27,7 @@ EPSILON = 1e-4
 
 @struct.dataclass
 class RunningMoments:
-    """Mean and variance of everything observed so far, by the name of the observation.
+    """Mean and variance of all observations so far, by name.
 
     Attributes:
       count: `[]` weight of the samples seen, at most `MAX_COUNT`.

@@ -348,7 +348,7 @@ def test_terms_are_shown_with_formula_signature_and_arguments():
     assert summary == "Rewards walking at the commanded velocity."
     assert formula.startswith("```text\nr = exp(-|v_xy - command|^2 / sigma^2), with v the base's")
     assert signature.startswith("```text\nLinearVelocityTrackingReward.create(model, body: str |")
-    assert making.endswith("`body=None` stands for the floating base.")
+    assert making.endswith("By default it is the floating base.")
     assert arguments.splitlines() == [
         "- `command`: name of a command `[2]`, m/s.",
         "- `sigma`: kernel width, m/s, > 0.",

@@ -1,4 +1,4 @@
-"""The options of ksim, one small base class for each concern."""
+"""Options of ksim, one small base class for each concern."""
 
 from ksim.config.concerns.devices import (
     COMPRESSIONS,

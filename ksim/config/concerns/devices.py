@@ -1,4 +1,4 @@
-"""Which devices a run uses, and when they agree."""
+"""Options of the devices of a run, and of averages over them."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ class DevicesConfig(SplitParametersConfig):
     )
     partitioner: str = option(
         "auto",
-        help="How the program runs on several devices: pmap, in one process; shard_map, in any"
+        help="Way to run the program on several devices: pmap, in one process; shard_map, in any"
         " number of processes and with fsdp_devices; auto takes pmap where it can.",
         choices=PARTITIONERS,
     )
@@ -66,13 +66,13 @@ class DevicesConfig(SplitParametersConfig):
     )
     grad_compression: str = option(
         "none",
-        help="The type in which gradients travel between devices; what rounding takes from a"
-        " gradient is added to the next one. none is the type that they have.",
+        help="Type in which gradients travel between devices; what rounding takes from a"
+        " gradient is added to the next one. none keeps their own type.",
         choices=COMPRESSIONS,
     )
     scaling: str = option(
         "strong",
-        help="What num_envs and batch_size count: strong, environments over all devices; weak,"
+        help="Meaning of num_envs and batch_size: strong, environments over all devices; weak,"
         " those of one device: they grow with the devices, and learning_rate with the root of"
         " their number.",
         choices=SCALINGS,
@@ -109,7 +109,7 @@ def check_fsdp_divides(fsdp_devices: int, num_devices: int, name: str = "fsdp_de
       name: the option or argument that sets the size of a group.
 
     Raises:
-      ConfigError: if they do not; it names the sizes that would do.
+      ConfigError: if they do not; it names the sizes that are possible.
     """
     if fsdp_devices < 1 or num_devices % fsdp_devices:
         sizes = [size for size in range(1, num_devices + 1) if num_devices % size == 0]
@@ -124,10 +124,10 @@ def check_divides(what: str, name: str, number: int, num_devices: int) -> None:
     """Checks that a number of environments splits evenly over devices.
 
     Args:
-      what: says what the number is, as in "Number of environments".
+      what: the number in words, as "Number of environments".
       name: the option that sets it.
-      number: how many.
-      num_devices: how many devices.
+      number: the number of environments.
+      num_devices: the number of devices.
 
     Raises:
       ConfigError: if it does not split; the message says what to write instead.

@@ -1,4 +1,4 @@
-"""The networks of the actor and the critic."""
+"""Options of the networks of the actor and the critic."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class NetworkConfig(Config):
     """Networks."""
 
     network: str = option(
-        "mlp", help="Without memory (mlp), or with (gru).", choices=("mlp", "gru")
+        "mlp", help="Networks without memory (mlp), or with it (gru).", choices=("mlp", "gru")
     )
     hidden_sizes: tuple[int, ...] = option(
         (256, 256), help="Width of each hidden layer, of the actor and of the critic.", minimum=1

@@ -1,4 +1,4 @@
-"""Time steps and solver of the physics."""
+"""Options of the physics: time steps, engine and solver."""
 
 from dataclasses import dataclass
 
@@ -15,13 +15,13 @@ class PhysicsConfig(Config):
 
     engine: str = option(
         "auto",
-        help="What steps the simulations: native MuJoCo on the host's cores (mujoco), or MJX on the"
+        help="Engine of the simulations: native MuJoCo on the host's cores (mujoco), or MJX on the"
         " devices (mjx); auto takes native MuJoCo where the devices are a CPU, and MJX elsewhere.",
         choices=("auto", "mjx", "mujoco"),
     )
     mjx_impl: str = option(
         "jax",
-        help="Which implementation of MJX: its own in JAX (jax), or MuJoCo Warp (warp), on NVIDIA"
+        help="Implementation of MJX: its own in JAX (jax), or MuJoCo Warp (warp), on NVIDIA"
         " GPUs with the extra ksim[warp].",
         choices=MJX_IMPLEMENTATIONS,
     )
@@ -43,7 +43,7 @@ class PhysicsConfig(Config):
     )
     mjx_graph_mode: str = option(
         "warp",
-        help="With mjx_impl=warp: how CUDA graphs are captured: anew wherever JAX's buffers lie"
+        help="With mjx_impl=warp: capture of CUDA graphs: again whenever JAX's buffers lie"
         " elsewhere (warp), or once, for a copy of them on each call (warp_staged_ex, and"
         " warp_staged, which crashes on several GPUs).",
         choices=MJX_GRAPH_MODES,

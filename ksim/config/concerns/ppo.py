@@ -1,4 +1,4 @@
-"""The numbers of PPO."""
+"""Options of PPO."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How the processes of a run find each other, and how long they wait."""
+"""Options by which the processes of a run find each other, and of their waiting."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,13 @@ class ProcessesConfig(Config):
 
     coordinator_address: str | None = option(
         None,
-        help="Where process 0 listens for the others, as host:port; null takes it from"
+        help="Address on which process 0 listens for the others, host:port; null takes it from"
         " python -m ksim.launch, Open MPI, Slurm or KSIM_COORDINATOR_ADDRESS, if one of them"
         " started the process, and else there is one process.",
     )
     coordinator_bind_address: str | None = option(
         None,
-        help="The address of process 0's own network interface, as host, if it differs from the"
+        help="Address of process 0's own network interface, as host, if it differs from the"
         " one in coordinator_address; null binds that one, and never all of them.",
     )
     num_processes: int | None = option(
@@ -28,17 +28,17 @@ class ProcessesConfig(Config):
         None, help="Number of this process, from 0; null as above.", minimum=0
     )
     startup_timeout_seconds: float = option(
-        300.0, help="How long processes wait for each other at the start.", unit="s", above=0
+        300.0, help="Longest wait of processes for each other at the start.", unit="s", above=0
     )
     heartbeat_timeout_seconds: float = option(
         60.0,
-        help="How long a process may be silent before the others take it for lost, and end.",
+        help="Longest silence of a process before the others take it for lost, and end.",
         unit="s",
         minimum=2,
     )
     collective_timeout_seconds: float = option(
         1800.0,
-        help="How long processes wait in an iteration for one that lives but does not go on.",
+        help="Longest wait in an iteration for a process that lives but does not go on.",
         unit="s",
         above=0,
     )
@@ -57,9 +57,9 @@ def check_process_id(id_name: str, process_id: int, count_name: str, num_process
     """Checks that a process is one of the processes.
 
     Args:
-      id_name: what gave the number, an option or an environment variable.
+      id_name: the option or the environment variable that gave the number.
       process_id: the number.
-      count_name: likewise, of the count.
+      count_name: the option or the environment variable that gave the count.
       num_processes: the count.
 
     Raises:
@@ -76,7 +76,7 @@ def split_address(name: str, address: str) -> tuple[str, int]:
     """Returns host and port of an address, such as `10.0.0.1:1234` or `[fe80::1]:1234`.
 
     Raises:
-      ConfigError: if it is no such thing; it calls the address `name`.
+      ConfigError: if it is not such an address; the message calls it `name`.
     """
     host, colon, port = address.rpartition(":")
     is_port = port.isascii() and port.isdigit() and 0 < int(port) < 2**16

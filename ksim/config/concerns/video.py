@@ -1,4 +1,4 @@
-"""How a film looks."""
+"""Options of films."""
 
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -50,4 +50,4 @@ class VideoConfig(Config):
 
 @dataclass
 class WatchedRunConfig(VideoConfig, TrainingConfig):
-    """Options of a run whose policy can be looked at."""
+    """Options of a run whose policy can be watched."""

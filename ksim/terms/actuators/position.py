@@ -58,7 +58,7 @@ class PositionActuators(Actuators):
     ) -> "PositionActuators":
         """Finds the joints' actuators. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all that have an actuator. Numbers for joints are one number, or a
+        `joints` are by default all that have an actuator. Numbers for joints are one number, or a
         dictionary by joint name or pattern, as `{"*_knee": 200.0, "*": 100.0}`. `torque_limit` is
         the largest torque in either direction, N m (N), > 0; `None` keeps the model's limits. For
         `default_positions` see `Pose`.

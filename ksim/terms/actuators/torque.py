@@ -48,8 +48,8 @@ class TorqueActuators(Actuators):
     ) -> "TorqueActuators":
         """Finds the joints' actuators. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all that have an actuator. `action_scale` is one number, or numbers by
-        joint name or pattern; `None` stands for the model's torque limits.
+        `joints` are by default all that have an actuator. `action_scale` is one number, or numbers
+        by joint name or pattern; `None` stands for the model's torque limits.
 
         Raises:
           KeyError: if a name does not exist, or a joint has no actuator or gets no number.

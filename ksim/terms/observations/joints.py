@@ -36,8 +36,8 @@ class JointPositionObservation(NoisyObservation):
     ) -> "JointPositionObservation":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides. For `default_positions` see `Pose`; `None`, for
-        `qpos0`, means zeros unless the MJCF gives a joint a `ref`.
+        `joints` are by default all hinges and slides. For `default_positions` see `Pose`; `None`,
+        for `qpos0`, means zeros unless the MJCF gives a joint a `ref`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.

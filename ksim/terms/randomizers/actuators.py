@@ -62,7 +62,7 @@ class ActuatorGainRandomizer(Randomizer):
     ) -> "ActuatorGainRandomizer":
         """Finds the actuators. Arguments are the attributes, and names instead of ids.
 
-        `actuators=None` stands for all.
+        `actuators` are by default all.
 
         Raises:
           KeyError: if there is no such actuator.

@@ -36,7 +36,7 @@ class CenterOfMassRandomizer(Randomizer):
     ) -> "CenterOfMassRandomizer":
         """Finds the bodies. Arguments are the attributes, and names instead of ids.
 
-        `bodies=None` stands for all that can be shifted.
+        `bodies` are by default all that can be shifted.
 
         Raises:
           KeyError: if there is no such body.

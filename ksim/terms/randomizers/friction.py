@@ -41,7 +41,7 @@ class FrictionRandomizer(Randomizer):
     ) -> "FrictionRandomizer":
         """Finds the geoms. Arguments are the attributes, and names instead of ids.
 
-        `geoms=None` stands for all.
+        `geoms` are by default all.
 
         Raises:
           KeyError: if there is no such geom.

@@ -33,7 +33,7 @@ class _JointRandomizer(Randomizer):
     ) -> "_JointRandomizer":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides.
+        `joints` are by default all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

@@ -41,7 +41,7 @@ class MassRandomizer(Randomizer):
     ) -> "MassRandomizer":
         """Finds the bodies. Arguments are the attributes, and names instead of ids.
 
-        `bodies=None` stands for all.
+        `bodies` are by default all.
 
         Raises:
           KeyError: if there is no such body.

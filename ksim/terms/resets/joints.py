@@ -35,7 +35,7 @@ class JointPositionReset(Reset):
     ) -> "JointPositionReset":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides.
+        `joints` are by default all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.
@@ -82,7 +82,7 @@ class JointVelocityReset(Reset):
     ) -> "JointVelocityReset":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides.
+        `joints` are by default all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

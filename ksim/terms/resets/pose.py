@@ -36,7 +36,7 @@ class PoseReset(Reset):
     ) -> "PoseReset":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        For `default_positions` see `Pose`. `joints=None` selects all hinges and slides; other
+        For `default_positions` see `Pose`. `joints` are by default all hinges and slides; other
         joints are left alone.
 
         Raises:

@@ -100,7 +100,7 @@ class GaitPhaseReward(Reward):
         """Finds the feet. Arguments are the attributes, and names instead of ids.
 
         For `feet` and `min_contact_force` see `Feet.create`. By default foot i of n is i / n of a
-        stride ahead; `phase_offsets=(0.0, 0.5, 0.5, 0.0)` is the trot of a quadruped.
+        stride ahead; `(0.0, 0.5, 0.5, 0.0)` is the trot of a quadruped.
 
         Raises:
           KeyError: if there is no such site or sensor.

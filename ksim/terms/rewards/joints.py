@@ -41,7 +41,7 @@ class JointDeviationReward(Reward):
     ) -> "JointDeviationReward":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides; for `default_positions` see `Pose`.
+        `joints` are by default all hinges and slides; for `default_positions` see `Pose`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.
@@ -89,7 +89,7 @@ class StandStillReward(Reward):
     ) -> "StandStillReward":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides; for `default_positions` see `Pose`.
+        `joints` are by default all hinges and slides; for `default_positions` see `Pose`.
 
         Raises:
           KeyError: if a joint or the keyframe does not exist.
@@ -145,7 +145,7 @@ class JointLimitReward(Reward):
     ) -> "JointLimitReward":
         """Finds the joints. Arguments are the attributes, and names instead of ids.
 
-        `joints=None` selects all hinges and slides.
+        `joints` are by default all hinges and slides.
 
         Raises:
           KeyError: if a joint does not exist.

@@ -51,7 +51,7 @@ class UprightReward(Reward):
     ) -> "UprightReward":
         """Finds the body by its name; the other arguments are the attributes.
 
-        `body=None` stands for the floating base.
+        By default it is the floating base.
 
         Raises:
           KeyError: if there is no such body.
@@ -96,7 +96,7 @@ class BaseHeightReward(Reward):
     ) -> "BaseHeightReward":
         """Finds the body by its name; the other arguments are the attributes.
 
-        `body=None` stands for the floating base.
+        By default it is the floating base.
 
         Raises:
           KeyError: if there is no such body.

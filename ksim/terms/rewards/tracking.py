@@ -47,7 +47,7 @@ class LinearVelocityTrackingReward(Reward):
     ) -> "LinearVelocityTrackingReward":
         """Finds the body by its name; the other arguments are the attributes.
 
-        `body=None` stands for the floating base.
+        By default it is the floating base.
 
         Raises:
           KeyError: if there is no such body.

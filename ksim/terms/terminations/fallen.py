@@ -40,7 +40,7 @@ class FallenTermination(Termination):
     ) -> "FallenTermination":
         """Finds the body by its name; the other arguments are the attributes.
 
-        `body=None` stands for the floating base.
+        By default it is the floating base.
 
         Raises:
           KeyError: if there is no such body.
