@@ -1,1 +1,1 @@
-"""What the performance claims are measured with."""
+"""Benchmarks behind the claims about performance."""

@@ -19,11 +19,11 @@ BRAX_PACKAGES = ("brax", "jax", "mujoco", "mujoco-mjx")
 def ensure_brax_python(
     directory: Path = BRAX_ENVIRONMENT, constraints: Path = BRAX_CONSTRAINTS
 ) -> Path:
-    """Gives the Python interpreter of brax's environment, and creates it where needed.
+    """Returns the Python interpreter of brax's environment, and creates it where needed.
 
     The environment is made with the interpreter that runs this. It is kept until the constraints or
-    that interpreter's version change. A half-finished one is made anew: the record of what it was
-    made from is written last.
+    that interpreter's version change. A half-finished one is made again: the record of its
+    constraints is written last.
 
     Args:
       directory: where the environment is, or will be; replaced as a whole when it is out of date.

@@ -1,7 +1,7 @@
-"""brax's humanoid as a ksim task: the same MJCF, physics settings, senses, pay and endings.
+"""brax's humanoid as a ksim task: the same MJCF, physics, observations, rewards and terminations.
 
-The MJCF is read from the installed brax package; nothing of it is kept here. What is computed in a
-step is what brax's own environment computes, so that both spend their time on the same work.
+The MJCF is read from the installed brax package; nothing of it is kept here. A step computes what
+brax's own environment computes, so that both spend their time on the same work.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class BodiesObservation(ksim.Observation):
     def __call__(
         self, state: ksim.StepState, carry: ksim.Carry, key: Key[Array, ""]
     ) -> tuple[Float[Array, "size"], ksim.Carry]:
-        """Returns what brax's humanoid sees."""
+        """Returns the observation of brax's humanoid."""
         physics, masses = state.physics, jnp.array(self.masses)[:, None]
         com = physics.subtree_com[0]
         offset = physics.xipos[1:] - com[None]
@@ -103,7 +103,7 @@ class ForwardReward(ksim.Reward):
     ctrl_dt: float
 
     def init(self, key: Key[Array, ""]) -> Float[Array, ""]:
-        """Returns where the centre of mass was; unknown at first."""
+        """Returns the last position of the centre of mass: NaN, since it is unknown at first."""
         return jnp.float32(jnp.nan)
 
     def __call__(
@@ -127,12 +127,12 @@ class ControlCost(ksim.Reward):
 
 @dataclasses.dataclass(frozen=True)
 class HeightTermination(ksim.Termination):
-    """The torso is below 1 m or above 2 m."""
+    """Ends an episode when the torso is below 1 m or above 2 m."""
 
     def __call__(
         self, state: ksim.StepState, carry: ksim.Carry
     ) -> tuple[Bool[Array, ""], ksim.Carry]:
-        """Returns whether it is."""
+        """Returns whether the torso is out of bounds."""
         height = state.physics.xpos[TORSO, 2]
         return (height < 1.0) | (height > 2.0), carry
 
@@ -180,7 +180,7 @@ class BraxHumanoidTask(ksim.DistributedPPOTask[BraxHumanoidConfig]):
         return [BodiesObservation(tuple(map(float, mj_model.body_mass[1:])), inertias)]
 
     def get_rewards(self, physics_model: ksim.PhysicsModel) -> list[ksim.Reward]:
-        """Returns brax's three summands."""
+        """Returns the three terms of brax's reward."""
         return [
             ForwardReward(ctrl_dt=physics_model.ctrl_dt, scale=1.25),
             ksim.AliveReward(scale=5.0),
@@ -188,7 +188,7 @@ class BraxHumanoidTask(ksim.DistributedPPOTask[BraxHumanoidConfig]):
         ]
 
     def get_terminations(self, physics_model: ksim.PhysicsModel) -> list[ksim.Termination]:
-        """Returns falling, and 1000 steps."""
+        """Returns the ends of an episode: a fall, or 1000 steps."""
         return [HeightTermination(), ksim.TimeOutTermination(1000 * physics_model.ctrl_dt)]
 
     def get_resets(self, physics_model: ksim.PhysicsModel) -> list[ksim.Reset]:

@@ -8,7 +8,7 @@ followed by `passes * num_minibatches` optimizer steps. brax runs a fixed number
 its metrics are ready. The first two epochs are not counted, because both compile: brax's program
 is compiled once for the arrays that it starts with and once more for those that it returns.
 
-The last line of stdout is one JSON object; see `measure` for what its numbers mean.
+The last line of stdout is one JSON object; `measure` describes its numbers.
 """
 
 import argparse
@@ -38,7 +38,7 @@ LEARNING = {
 
 @dataclass(frozen=True)
 class Settings:
-    """The size of the measured training run.
+    """Size of the measured training run.
 
     Attributes:
       devices: simulated CPU devices, among which the environments are divided.
@@ -63,7 +63,7 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        """Checks what brax would refuse late, or round without a word."""
+        """Rejects sizes that brax would refuse late, or round silently."""
         for name, value in asdict(self).items():
             if name != "seed" and min(value if name == "hidden" else (value,), default=0) < 1:
                 raise ValueError(f"{name}={value}: must be at least 1.")
@@ -134,12 +134,12 @@ def select_devices(count: int) -> None:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What is known when brax hands over the metrics of an epoch.
+    """Speed and times of an epoch, when brax reports its metrics.
 
     Attributes:
       env_steps_per_second: brax's own `training/sps`: steps of the epoch over its duration.
-      end_seconds: from the start of this process to the metrics.
-      compile_seconds: spent in XLA's compiler since the start of this process.
+      end_seconds: time from the start of this process to the metrics, s.
+      compile_seconds: time in XLA's compiler since the start of this process, s.
     """
 
     env_steps_per_second: float
@@ -209,7 +209,7 @@ def train(settings: Settings) -> list[Epoch]:
 
 
 def measure(settings: Settings) -> dict[str, Any]:
-    """Trains with brax's PPO and gives the measurement.
+    """Trains with brax's PPO and returns the measurement.
 
     Args:
       settings: the size of the run.

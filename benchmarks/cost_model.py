@@ -50,7 +50,7 @@ HELD_OUT: tuple[Spec, ...] = (
 
 
 def measure(folder: Path, spec: Spec) -> Measurement:
-    """Runs the task and returns what it measured."""
+    """Runs the task and returns its measurement."""
     devices, envs, further, processes = spec
     options = [f"num_devices={devices}", f"num_envs={envs}", f"batch_size={envs // 2}", *further]
     measurement = read_measurement(train(folder, TASK, [*OPTIONS, *options], processes))
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def write_table(rows: list[dict[str, Any]]) -> str:
-    """Returns what was measured beside what was predicted."""
+    """Returns a table of measured and predicted times, in Markdown."""
     lines = ["| run | | measured | predicted | error |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['run']} | {'held out' if row['is_held_out'] else 'fitted'} |"

@@ -4,7 +4,7 @@
     python -m benchmarks.ksim_ppo brax_humanoid mjcf=/path/of/brax/humanoid.xml
 
 Runs the task as its command line would, in a run directory that is removed, and prints one JSON
-object as the last line; see `measure` for what its numbers mean.
+object as the last line; `measure` describes its numbers.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def create_task(name: str, arguments: list[str]) -> Any:
 
 
 def measure(name: str, arguments: list[str]) -> dict[str, Any]:
-    """Trains and gives the measurement.
+    """Trains and returns the measurement.
 
     Args:
       name: the task.

@@ -1,4 +1,4 @@
-"""The limit of native physics: a bare loop over `mujoco.batch`, without JAX, terms or a policy.
+"""Measures the limit of native physics: a bare loop over `mujoco.batch`, without JAX or a policy.
 
     python -m benchmarks.native_loop
 

@@ -35,8 +35,8 @@ def run(command: list[str], cache: str | None) -> Result:
     """Runs a measurement in a process of its own.
 
     Args:
-      command: what to run; its last line of output is one JSON object.
-      cache: directory of the compilation cache; `None` compiles everything anew.
+      command: the command; its last line of output is one JSON object.
+      cache: directory of the compilation cache; `None` compiles without a cache.
 
     Returns:
       The object.
@@ -94,7 +94,7 @@ def measure_all() -> Result:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Returns what the figures depend on."""
+    """Returns the facts of the machine on which the figures depend."""
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cores": os.cpu_count(),
@@ -105,7 +105,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def describe_versions(measured: Result) -> str:
-    """Returns where and with what the figures were measured."""
+    """Returns the machine and the versions of the measurement, in words."""
     machine, results = measured["machine"], measured["results"]
     brax, ksim_versions = (
         results[name]["versions"] for name in ("brax_humanoid/brax/1", "walking/mjx/1")
@@ -119,7 +119,7 @@ def describe_versions(measured: Result) -> str:
 
 
 def brax_table(results: dict[str, Result]) -> str:
-    """Returns ksim beside brax, in Markdown."""
+    """Returns a table of ksim beside brax, in Markdown."""
     lines = [
         "| | devices | env-steps/s | to brax's best | rollout's share | first update, cold |",
         "|---|---|---|---|---|---|",
@@ -139,7 +139,7 @@ def brax_table(results: dict[str, Result]) -> str:
 
 
 def devices_table(results: dict[str, Result]) -> str:
-    """Returns the walking task on different numbers of devices, in Markdown."""
+    """Returns a table of the walking task on different numbers of devices, in Markdown."""
     lines = [
         "| engine | devices | env-steps/s | to 1 device | to 1 core | rollout's share"
         " | first update, cold |",
@@ -161,7 +161,7 @@ def devices_table(results: dict[str, Result]) -> str:
 
 
 def rollout_limit(results: dict[str, Result]) -> str:
-    """Returns how near rollouts come to what MuJoCo alone does, in words."""
+    """Returns the speed of rollouts relative to MuJoCo alone, in words."""
     loop = results["native_loop"]["env_steps_per_second"]
     shares = {
         count: results[f"walking/mujoco/{count}"]["rollout_env_steps_per_second"] / loop
@@ -177,7 +177,7 @@ def rollout_limit(results: dict[str, Result]) -> str:
 
 
 def start_up(results: dict[str, Result]) -> str:
-    """Returns what a warm start takes, and how much an environment, in words."""
+    """Returns the time of a warm start and the memory of an environment, in words."""
     warm = {name: results[f"walking/{name}/2/warm"]["first_update_seconds"] for name in ENGINES}
     size = {name: results[f"walking/{name}/1"]["bytes_per_environment"] / 1024 for name in ENGINES}
     return (

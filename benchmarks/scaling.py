@@ -3,8 +3,8 @@
     python -m benchmarks.scaling
 
 Give it the machine to itself. Writes benchmarks/results/scaling.json and the table "Scaling" in
-docs/performance.md. The number of environments is the same everywhere, and large enough that what
-an operation costs however small it is does not decide. The layouts take turns of a few seconds, in
+docs/performance.md. The number of environments is the same everywhere, and large enough that the
+fixed cost of operations does not decide. The layouts take turns of a few seconds, in
 several rounds: a machine whose speed drifts favours none.
 """
 
@@ -36,14 +36,14 @@ LAYOUTS = {
     "2 processes": Layout(num_processes=2),
 }
 OTHERS = ("1 device, one core", "1 device", "2 devices")
-"""Those that each layout is compared with."""
+"""Layouts with which each layout is compared."""
 
 Rounds = dict[str, list[float]]
-"""Of each layout, environment steps a second in every round."""
+"""Environment steps a second in every round, by layout."""
 
 
 def measure(folder: Path, engine: str) -> Rounds:
-    """Lets the layouts take turns; what is compiled is kept in the folder."""
+    """Lets the layouts take turns; returns their speeds. The folder keeps compiled programs."""
     options = [f"engine={engine}", f"num_envs={NUM_ENVS}", f"batch_size={NUM_ENVS // 2}"]
     runs: dict[str, RunInTurns] = {}
     speeds: Rounds = {name: [] for name in LAYOUTS}
@@ -64,7 +64,7 @@ def measure(folder: Path, engine: str) -> Rounds:
 
 
 def ratio(speeds: list[float], others: list[float]) -> str:
-    """Returns the mean over the rounds of how many times as fast, and its standard error."""
+    """Returns the mean ratio of speeds over the rounds, and its standard error."""
     ratios = [speed / other for speed, other in zip(speeds, others, strict=True)]
     error = statistics.stdev(ratios) / len(ratios) ** 0.5
     return f"{statistics.mean(ratios):.2f} ± {error:.2f}"

@@ -1,4 +1,4 @@
-"""A task, trained for a few iterations by processes of its own."""
+"""Trains a task for a few iterations, in processes of its own."""
 
 import json
 import os
@@ -12,14 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def train(folder: Path, task: str, options: list[str], num_processes: int = 1) -> Path:
-    """Trains.
+    """Trains, and returns the run's directory.
 
     Args:
-      folder: where the run's directory and the compiled programs go; a program that lies there
+      folder: the folder for the run's directory and compiled programs; a program that lies there
         from a run before is not compiled again.
       task: the task's module.
       options: its options.
-      num_processes: how many processes share the run.
+      num_processes: the number of processes that share the run.
 
     Returns:
       The run's directory.
@@ -44,7 +44,7 @@ def train(folder: Path, task: str, options: list[str], num_processes: int = 1) -
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
-    """Returns the metrics of every iteration; of a run that goes on, those that are whole."""
+    """Returns the metrics of every iteration; a line still being written is left out."""
     lines = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -53,7 +53,7 @@ def env_steps_per_second(rows: list[dict[str, Any]]) -> float:
     """Returns control steps over all devices by the clock: rollout, update, logging.
 
     Args:
-      rows: of an iteration, where the clock starts, and of those after it, which are counted.
+      rows: metrics of an iteration, where the clock starts, and of the counted ones after it.
     """
     steps = rows[-1]["env_steps"] - rows[0]["env_steps"]
     return float(steps / (rows[-1]["wall_seconds"] - rows[0]["wall_seconds"]))

@@ -1,4 +1,4 @@
-"""Runs that take turns on one machine: one trains for a while, the others stand still.
+"""Lets runs take turns on one machine: one trains for a while, the others stand still.
 
 The speed of a machine drifts within minutes, and runs that start one after the other meet different
 machines. Those that take turns every few seconds meet the same one: the ratio of their speeds in a
@@ -23,30 +23,30 @@ from ksim.launch.resources import free_loopback_address
 ENDLESS = 10**6
 _LOOK_SECONDS = 0.05
 _STANDS_STILL_SECONDS = 86_400
-"""How long processes that stand still are not taken for lost: longer than any benchmark lasts."""
+"""Time after which processes that stand still count as lost: longer than any benchmark lasts."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a run is split."""
+    """Devices, processes and cores of a run."""
 
     num_devices: int = 1
     """Devices of each process."""
     num_processes: int = 1
     cores: str | None = None
-    """Those that the run may use, as `taskset` has them; all by default."""
+    """Cores that the run may use, as `taskset` takes them; all by default."""
 
 
 class RunInTurns:
-    """A run that trains in its turns and stands still between them; its first turn compiles.
+    """Trains in its turns and stands still between them; its first turn compiles.
 
-    Whoever makes one ends it.
+    The one that makes a run must `end` it.
 
     Args:
-      folder: where the run's directory and the compiled programs go.
+      folder: the folder for the run's directory and compiled programs.
       task: the task's module.
       options: its options.
-      layout: how it is split.
+      layout: devices, processes and cores of the run.
     """
 
     def __init__(self, folder: Path, task: str, options: list[str], layout: Layout) -> None:

@@ -1,1 +1,1 @@
-"""One file to read top to bottom each."""
+"""Examples: each is one file to read from top to bottom."""

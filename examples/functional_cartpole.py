@@ -27,7 +27,7 @@ RUNNER_CONFIG = RunnerConfig(total_timesteps=300_000, num_envs=8, num_devices=1)
 
 
 def episode_length(agent_state: PPOAgentState, env: ksim.Environment, key: jax.Array) -> jax.Array:
-    """Returns for how many steps the trained policy, exploring no more, keeps the pole up."""
+    """Returns the steps for which the trained policy, without exploring, keeps the pole up."""
     reset_key, steps_key = jax.random.split(key)
     state, observations = env.reset(reset_key)
 
@@ -45,7 +45,7 @@ def episode_length(agent_state: PPOAgentState, env: ksim.Environment, key: jax.A
 def main(
     ppo_config: PPOConfig = PPO_CONFIG, runner_config: RunnerConfig = RUNNER_CONFIG
 ) -> tuple[float, float]:
-    """Trains, then tries the policy; returns the last mean return of training and of the trial."""
+    """Trains, then tries the policy; returns the last mean returns of training and of the trial."""
     env, env_params = make("CartPole-v1")
     env = AutoResetWrapper(env)
     train_state, metrics = ksim.train_ppo(

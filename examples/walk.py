@@ -1,4 +1,4 @@
-"""From nothing to a humanoid that walks as it is told: train, examine, film.
+"""Trains a humanoid to walk as it is told, examines its walk and films it.
 
     python -m examples.walk
     python -m examples.walk seed=1 run_dir=runs/walk_1
@@ -50,17 +50,17 @@ class WalkConfig(HumanoidWalkingDistributedConfig):
         0.3, help="Largest sudden change of velocity by a push.", unit="m/s", above=0
     )
     exam_tolerance: float = ksim.option(
-        0.2, help="How far the mean velocity may be from it.", unit="m/s", above=0
+        0.2, help="Largest deviation of the mean velocity from it.", unit="m/s", above=0
     )
 
 
 class ExamTask(HumanoidWalkingDistributedTask):
-    """The same robot, starts, robots' differences and pushes at full strength; one command."""
+    """Gives one command; starts, robots and pushes vary as in training, at full strength."""
 
     config: WalkConfig
 
     def get_commands(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Command]:
-        """Returns straight ahead, from the first moment to the last."""
+        """Returns the command to walk straight ahead, from the first moment to the last."""
         velocity = self.config.exam_velocity
         return {
             "linear_velocity": ksim.LinearVelocityCommand.create(
@@ -76,18 +76,18 @@ class ExamTask(HumanoidWalkingDistributedTask):
         }
 
     def get_events(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Event]:
-        """Returns a push every few seconds, whatever the level."""
+        """Returns a push every few seconds, at any level."""
         return {"push": ksim.PushEvent.create(physics_model, max_speed=self.config.exam_push)}
 
     def get_partitioner(self) -> ksim.Partitioner:
-        """Returns one device: of several processes each examines alike, and the first tells."""
+        """Returns one device: each process examines the same, and process 0 reports it."""
         import jax
 
         return ksim.SingleDevice(jax.local_devices()[0])
 
 
 def examine(config: WalkConfig, run: Path) -> dict[str, float]:
-    """Returns how well the run's policy walks; a walk passes if it neither fell nor strayed."""
+    """Returns the results of the run's policy; a walk passes if it neither fell nor strayed."""
     exam = dataclasses.replace(
         config,
         **ON_ONE_DEVICE,
@@ -138,12 +138,12 @@ def film(config: WalkConfig, run: Path, name: str, **options: Any) -> None:
 
 
 class WalkTask(HumanoidWalkingDistributedTask):
-    """Trains, then examines and films what has been learned."""
+    """Trains, then examines the policy and films it."""
 
     config: WalkConfig
 
     def run(self) -> Any:
-        """Returns the examination; with another `run_mode` than train, what that returns."""
+        """Returns the examination, or with another `run_mode` than train the result of that."""
         from ksim.render.curves import draw_curves
 
         result = super().run()

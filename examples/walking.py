@@ -44,7 +44,7 @@ KD = {
     "*_elbow": 2.5,
 }
 
-# How far the joints of a leg are from standing in the middle of its swing, rad: hip and knee bend,
+# Displacements of a leg's joints from standing, in the middle of its swing, rad: hip and knee bend,
 # and the foot stays level.
 SWINGS = tuple(
     {f"{side}_hip_pitch": 0.4, f"{side}_knee": 0.65, f"{side}_ankle_pitch": 0.25}
@@ -53,7 +53,7 @@ SWINGS = tuple(
 STRIDE_PERIOD = 0.8  # s, two steps
 COMMAND_RATE = 1.0  # m/s^2 and rad/s^2: told to walk at once, it learns to lunge, and falls
 
-# What a real robot would not know is for the critic alone.
+# Only the critic sees what a real robot cannot sense.
 ACTOR_OBSERVATIONS = (
     "joint_position",
     "joint_velocity",
@@ -98,7 +98,7 @@ class HumanoidWalkingConfig(ksim.PPOConfig):
 
 
 class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
-    """Walk with the commanded velocity, upright, gently, whatever pushes."""
+    """Walk with the commanded velocity, upright, gently, in spite of pushes."""
 
     def get_mujoco_model(self) -> mujoco.MjModel:
         """Returns the humanoid that comes with ksim."""
@@ -134,7 +134,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
         }
 
     def get_commands(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Command]:
-        """Returns velocities to walk with, drawn anew every few seconds."""
+        """Returns velocities to walk with, drawn again every few seconds."""
         return {
             "linear_velocity": ksim.LinearVelocityCommand.create(
                 physics_model,
@@ -152,7 +152,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
         }
 
     def get_rewards(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Reward]:
-        """Returns what pays (positive scales) and what costs (negative ones)."""
+        """Returns rewards (positive scales) and penalties (negative ones)."""
         swinging = {joint for leg in SWINGS for joint in leg}
         others = [joint for joint in physics_model.joints.names if joint not in swinging]
         return {
@@ -187,7 +187,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
         }
 
     def get_terminations(self, physics_model: ksim.PhysicsModel) -> dict[str, ksim.Termination]:
-        """Returns falling, blowing up, and the end of the time."""
+        """Returns the ends of an episode: a fall, a broken simulation, the time-out."""
         return {
             "fallen": ksim.FallenTermination.create(physics_model, min_height=0.6),
             "bad_velocity": ksim.BadVelocityTermination(max_velocity=100.0),
@@ -219,7 +219,7 @@ class HumanoidWalkingTask(ksim.PPOTask[HumanoidWalkingConfig]):
     def get_physics_randomizers(
         self, physics_model: ksim.PhysicsModel
     ) -> dict[str, ksim.Randomizer]:
-        """Returns what differs between episodes, so that the policy does not rely on it."""
+        """Returns differences between episodes, so that the policy does not rely on one model."""
         return {
             "friction": ksim.FrictionRandomizer.create(physics_model, scale_range=(0.6, 1.2)),
             "mass": ksim.MassRandomizer.create(physics_model, scale_range=(0.95, 1.05)),

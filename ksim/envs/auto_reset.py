@@ -1,4 +1,4 @@
-"""An environment that starts its next episode by itself, for loops of one's own."""
+"""An environment that starts its next episode by itself, for loops that users write."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ class AutoResetState:
 
     Attributes:
       environment: the state of the environment within.
-      is_over: `[]` whether its episode has ended, so that the next step starts another.
+      is_over: `[]` true if its episode has ended, so that the next step starts another.
     """
 
     environment: Any
@@ -27,12 +27,12 @@ class AutoResetWrapper(Wrapper):
     """Starts the next episode in the step after one has ended.
 
     For a `jax.lax.scan` over `step` that a user writes. ksim's own training starts episodes by
-    itself and in the same way: there an environment may be wrapped or not, and learns the same.
+    itself and in the same way: there a wrapped environment gives the same results.
 
     The step that ends an episode returns its true final observations. The one after it ignores the
     action, and returns the first observations of the next episode, reward 0 and no flag.
 
-    To wrap twice is to wrap once. What the environment has beside the contract is found in
+    Wrapping twice is the same as wrapping once. Members that are not part of the contract are in
     `unwrapped`.
     """
 
@@ -40,7 +40,7 @@ class AutoResetWrapper(Wrapper):
         """Wraps one copy of an environment.
 
         Raises:
-          TypeError: if it is no `Environment`.
+          TypeError: if it is not an `Environment`.
         """
         if not isinstance(environment, Environment):
             raise TypeError(

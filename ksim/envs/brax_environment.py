@@ -1,4 +1,4 @@
-"""Environments of brax and of MuJoCo Playground, which share one interface."""
+"""Environments of brax and MuJoCo Playground, which share one interface."""
 
 import functools
 from collections.abc import Mapping
@@ -30,21 +30,21 @@ class BraxState:
 
 
 class BraxEnvironment(Environment):
-    """An environment of brax or MuJoCo Playground, to be trained by ksim.
+    """Adapts an environment of brax or MuJoCo Playground to ksim's contract.
 
     Both are `reset(rng) -> state` and `step(state, action) -> state`, where a state has `obs`,
     `reward`, `done`, `metrics` and `info`; neither package is needed here. Give the environment
     itself, as `brax.envs.get_environment(name)` and `mujoco_playground.registry.load(name)` return
-    it: what their wrappers do (many copies, time-outs, new episodes) ksim does.
+    it: ksim does the work of their wrappers (many copies, time-outs, new episodes).
 
     An array of observations is named `state`; a dictionary keeps its names. Actions are clipped to
-    -1 .. 1, for which such environments are made. `done` ends an episode as a failure, and
+    -1 .. 1, the range of such environments. `done` ends an episode as a failure, and
     `episode_length` steps as a time-out. Where an observation or the reward is not finite, the
-    episode fails with reward 0, counted as `termination/diverged`; other environments do not
-    notice.
+    episode fails with reward 0, counted as `termination/diverged`; other environments are not
+    affected.
 
-    A new episode is drawn whenever one begins, where by default the wrappers of both repeat the
-    first: each step costs a `reset` too.
+    Every episode is drawn anew, while by default the wrappers of both repeat the first one: each
+    step costs a `reset` too.
     """
 
     def __init__(self, environment: Any, episode_length: int = 1000) -> None:
@@ -55,7 +55,7 @@ class BraxEnvironment(Environment):
           episode_length: control steps until a time-out.
 
         Raises:
-          TypeError: if it has not this interface, or is wrapped already.
+          TypeError: if it does not have this interface, or is wrapped already.
           ValueError: if `episode_length` is less than 1.
         """
         if episode_length < 1:
@@ -78,7 +78,7 @@ class BraxEnvironment(Environment):
 
     @property
     def action_space(self) -> ContinuousActions:
-        """As many numbers as it has actuators."""
+        """One number for each actuator."""
         return ContinuousActions(self.brax_environment.action_size)
 
     @property
@@ -105,7 +105,7 @@ class BraxEnvironment(Environment):
         def unless_diverged(value: Array) -> Array:
             return jnp.where(has_diverged, jnp.zeros_like(value), value)
 
-        # What an EpisodeWrapper of brax's ends is no failure, though it is done.
+        # An episode that brax's EpisodeWrapper cuts is done, but has not failed.
         is_cut = jnp.asarray(stepped.info.get("truncation", 0)) > 0.5
         is_done = (jnp.asarray(stepped.done) > 0.5) & ~is_cut
         is_over = is_cut | (num_steps >= self.episode_length)
@@ -128,7 +128,7 @@ class BraxEnvironment(Environment):
 
     @functools.cached_property
     def _first(self) -> Any:
-        """Shapes and dtypes of its first state: a robot is traced once for all who ask."""
+        """Shapes and dtypes of its first state; cached, since tracing a robot takes a while."""
         return jax.eval_shape(self.brax_environment.reset, jax.random.key_data(jax.random.key(0)))
 
     def _check_state(self) -> None:

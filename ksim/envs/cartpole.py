@@ -26,10 +26,10 @@ class CartPoleState:
     """State of a cart-pole.
 
     Attributes:
-      position: `[]` of the cart, m.
-      velocity: `[]` of the cart, m/s.
-      angle: `[]` of the pole from upright, rad.
-      angular_velocity: `[]` of the pole, rad/s.
+      position: `[]` position of the cart, m.
+      velocity: `[]` velocity of the cart, m/s.
+      angle: `[]` angle of the pole from upright, rad.
+      angular_velocity: `[]` angular velocity of the pole, rad/s.
       num_steps: `[]` int32 steps since the episode began.
     """
 

@@ -1,4 +1,4 @@
-"""The contract of an environment: what a user writes for a world of their own."""
+"""The contract of an environment, which a user implements for a world of their own."""
 
 import dataclasses
 import math
@@ -37,18 +37,19 @@ ActionSpace = ContinuousActions | DiscreteActions
 
 @struct.dataclass
 class Timestep:
-    """What an environment returns after a step, beside its state.
+    """Results of a step of an environment, beside its state.
 
     Attributes:
-      observations: what is seen after the step, by name. At the end of an episode these are the
+      observations: observations after the step, by name. At the end of an episode these are the
         true final observations.
       reward: `[]` reward of the step.
-      is_terminated: `[]` whether the episode ended by a failure (or by reaching its goal): the
+      is_terminated: `[]` true if the episode ended by a failure (or by reaching its goal): the
         future holds no more reward.
-      is_truncated: `[]` whether it ended by a time-out: the value of the final observation counts.
+      is_truncated: `[]` true if it ended by a time-out: the value of the final observation counts.
         A step that is both counts as terminated.
       metrics: `[]` numbers to log by name; the log shows their mean over steps.
-      terminations: `[]` flags by name: why the episode ended. The log shows the share of episodes.
+      terminations: `[]` flags by name: the reasons for which the episode ended. The log shows the
+        share of episodes.
       contributions: pytree of numbers; their sums over all steps, resets included, of all
         environments are given to `Environment.after_rollout`.
     """
@@ -85,8 +86,8 @@ class Environment(ABC):
 
     Subclasses implement `action_space`, `reset` and `step` as pure functions of JAX arrays with
     shapes and dtypes that do not change; nothing else is needed, and no auto-reset: the training
-    program starts a new episode after one has ended. `ksim.testing.check_environment` tries
-    whether an implementation keeps this contract.
+    program starts a new episode after one has ended. `ksim.testing.check_environment` checks that
+    an implementation keeps this contract.
     """
 
     ctrl_dt: float = 1.0
@@ -95,7 +96,7 @@ class Environment(ABC):
     @property
     @abstractmethod
     def action_space(self) -> ActionSpace:
-        """What actions look like."""
+        """Kind and size of actions."""
 
     @property
     def unwrapped(self) -> "Environment":
@@ -114,7 +115,7 @@ class Environment(ABC):
 
     @property
     def compiler_options(self) -> Mapping[str, Any]:
-        """What XLA is told beside its defaults when a rollout is compiled for a CPU."""
+        """Options for XLA when a rollout is compiled for a CPU, beside its defaults."""
         return {}
 
     @abstractmethod
@@ -130,9 +131,9 @@ class Environment(ABC):
         """Advances by one step, at the highest level of a curriculum, 1, if levels matter.
 
         Args:
-          state: of this environment.
+          state: the state of this environment.
           action: `[size]` float or `[]` int32, as `action_space` says.
-          key: for randomness in the step; another one every time.
+          key: a key for randomness in the step; a new one every time.
         """
 
     def initial_state(self) -> State:
@@ -187,7 +188,7 @@ class Environment(ABC):
         overrides it to share the work.
 
         Args:
-          state: of this environment; unread where `is_reset`.
+          state: the state of this environment; unread where `is_reset`.
           action: the action; unread where `is_reset`.
           key: the key of this step.
           is_reset: `[]` whether to start an episode; the reward is then 0 and no flag is set.
@@ -217,7 +218,7 @@ class Environment(ABC):
 
 
 def num_features(shape: tuple[int, ...]) -> int:
-    """Returns how many numbers an array of this shape holds."""
+    """Returns the number of elements of an array of this shape."""
     return math.prod(shape)
 
 

@@ -1,4 +1,4 @@
-"""Training as a function: an environment goes in, a trained state and its history come out."""
+"""Training as a function: takes an environment, returns a trained state and its history."""
 
 from ksim.functional.agent import PPO, PPOAgentState
 from ksim.functional.checkpoint import load_checkpoint, save_checkpoint

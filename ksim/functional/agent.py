@@ -1,4 +1,4 @@
-"""The agent of `train_ppo`: what has been learned, and how to act by it."""
+"""The agent of `train_ppo`: the state that it has learned, and acting by it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from ksim.rl import ActorCriticPolicy, PPOLearner
 
 @struct.dataclass
 class PPOAgentState:
-    """What an agent has learned, in one copy.
+    """Learned state of an agent, in one copy.
 
     Attributes:
       learner: parameters, optimizer state, and the factor on the learning rate.
@@ -41,12 +41,12 @@ class PPOAgentState:
         return self.learner.optimizer_state
 
     def policy(self, is_deterministic: bool = True) -> ActorCriticPolicy:
-        """Returns what acts by this state, on `{"observation": [*obs_shape]}`."""
+        """Returns a policy that acts by this state, on `{"observation": [*obs_shape]}`."""
         return ActorCriticPolicy(self.learner.model, self.normalizer, np.array(is_deterministic))
 
 
 class PPO:
-    """The agent that `train_ppo` trains: how its state begins, and how it acts."""
+    """Creates the agents that `train_ppo` trains, and acts by them."""
 
     @staticmethod
     def init(
@@ -57,19 +57,19 @@ class PPO:
         *,
         env: Environment | None = None,
     ) -> PPOAgentState:
-        """Returns an agent that has learned nothing, such as a checkpoint can be loaded into.
+        """Returns an untrained agent, which can also be the template to load a checkpoint.
 
         Args:
           rng: a key, of either kind that JAX has.
           obs_shape: shape of the observation; that of `env` if not given.
           n_actions: number of choices; the actions of `env` if not given.
-          config: as for `train_ppo`.
-          env: an environment, in place of `obs_shape` and `n_actions`; where actions are vectors
-            there is no other way to say so.
+          config: the options of learning, as for `train_ppo`.
+          env: an environment, in place of `obs_shape` and `n_actions`; needed where actions are
+            vectors.
 
         Raises:
           TypeError: if an argument is of another kind.
-          ValueError: if it is not said what the agent sees and does, or `env` contradicts it.
+          ValueError: if neither `env` nor both shapes are given, or they contradict each other.
         """
         key = _typed(rng)
         if env is None:
@@ -114,9 +114,9 @@ class PPO:
         """Returns the action for one environment; `jax.vmap` it for more.
 
         Args:
-          agent_state: what was learned.
-          observations: what the environment shows: all of it, by name, or `[*obs_shape]`.
-          rng: a key to draw the action with; without one it is the most likely one.
+          agent_state: the learned state.
+          observations: all observations of the environment, by name, or `[*obs_shape]`.
+          rng: a key to draw the action with; without one the most likely action is taken.
 
         Raises:
           ValueError: if the network has a memory, which a single call cannot keep.
@@ -136,10 +136,10 @@ class PPO:
 
 
 def _typed(rng: Any) -> Array:
-    """Returns a typed key, also of the words that `jax.random.PRNGKey` returns.
+    """Returns a typed key, also for the words that `jax.random.PRNGKey` returns.
 
     Raises:
-      TypeError: if it is neither.
+      TypeError: if `rng` is neither.
     """
     if not hasattr(rng, "dtype"):
         raise TypeError(f"rng must be a key, found {rng!r:.80}. Write jax.random.key(0).")

@@ -22,23 +22,23 @@ def save_checkpoint(
     *,
     unreplicate: bool = False,
 ) -> Path:
-    """Saves a pytree as `directory/step_<step>`, beside those that are there.
+    """Saves a pytree as `directory/step_<step>`, beside earlier checkpoints.
 
-    A kill at any moment leaves the whole checkpoint or none. It is arrays with a SHA-256 of every
-    file; nothing is pickled. Arrays that are split over devices are saved whole.
+    A kill at any moment leaves the whole checkpoint or none. It holds arrays, with a SHA-256 of
+    every file; nothing is pickled. Arrays that are split over devices are saved whole.
 
     Args:
       directory: a folder for checkpoints of one kind; made if it does not exist.
       state: arrays, numbers and keys.
-      step: orders the checkpoints; one of the same step is replaced. `None` is one more than the
-        highest there, at first 0.
-      unreplicate: whether every array is `[n_devices, ...]`, of which the first copy is saved.
+      step: number that orders the checkpoints; one of the same step is replaced. `None` takes one
+        more than the highest there, at first 0.
+      unreplicate: if true, every array is `[n_devices, ...]`, and its first copy is saved.
 
     Returns:
       The path of the checkpoint.
 
     Raises:
-      TypeError: if a leaf is no array of numbers.
+      TypeError: if a leaf is not an array of numbers.
       ValueError: if `step` is negative, or `unreplicate` does not fit the shapes.
       CheckpointSaveError: if the disk is full or cannot be written.
     """
@@ -58,11 +58,11 @@ def load_checkpoint(
     """Reads the newest intact checkpoint of a folder, or the one that is named.
 
     Args:
-      directory: what was given to `save_checkpoint`, or what it returned.
+      directory: the folder that was given to `save_checkpoint`, or the path that it returned.
       template: a pytree of the structure, shapes and dtypes that were saved, such as `PPO.init`
         makes; its numbers are not read.
-      replicate_to: how many copies to return of every array, `[replicate_to, ...]`; `None` for
-        the arrays as they were saved.
+      replicate_to: number of copies to return of every array, `[replicate_to, ...]`; `None`
+        returns the arrays as they were saved.
 
     Returns:
       A pytree like `template`, bit for bit what was saved.
@@ -77,7 +77,7 @@ def load_checkpoint(
 
 
 def _first_replica(state: Tree) -> Tree:
-    """Returns `[...]` of arrays `[n_devices, ...]`, if they can be that."""
+    """Returns the first copy `[...]` of arrays, if all are `[n_devices, ...]`."""
     shapes = {name: jnp.shape(leaf) for name, leaf in named_leaves(state).items()}
     first = next(iter(shapes.values()), ())
     for name, shape in shapes.items():

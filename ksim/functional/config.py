@@ -1,4 +1,4 @@
-"""The options of `train_ppo`: how it learns, and how long and where it runs."""
+"""Options of `train_ppo`: its learning, its length and its devices."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from ksim.config.concerns import NetworkConfig, PolicyUpdateConfig, SplitParamet
 
 @dataclass
 class PPOConfig(PolicyUpdateConfig, NetworkConfig):
-    """How `train_ppo` learns."""
+    """Learning of `train_ppo`."""
 
     n_steps: int = option(
         128, help="Steps of every environment before each update.", unit="steps", minimum=1
@@ -19,15 +19,13 @@ class PPOConfig(PolicyUpdateConfig, NetworkConfig):
         " of equal length; with network=gru whole environments.",
         minimum=1,
     )
-    n_epochs: int = option(
-        4, help="How often an update goes over its steps.", unit="epochs", minimum=1
-    )
+    n_epochs: int = option(4, help="Passes of an update over its steps.", unit="epochs", minimum=1)
     hidden_sizes: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3
 
     @property
     def has_memory(self) -> bool:
-        """Whether the network remembers, so that a rollout cannot be cut into pieces."""
+        """True if the network has a memory, so that a rollout cannot be cut into pieces."""
         return self.network == "gru"
 
     def validate(self) -> None:
@@ -44,11 +42,11 @@ class PPOConfig(PolicyUpdateConfig, NetworkConfig):
 
 @dataclass
 class RunnerConfig(SplitParametersConfig):
-    """How long `train_ppo` runs, and where."""
+    """Length and devices of a training by `train_ppo`."""
 
     total_timesteps: int = option(
         100_000,
-        help="Steps of all environments together; what is no whole update is left out.",
+        help="Steps of all environments together, rounded down to whole updates.",
         unit="steps",
         minimum=1,
     )

@@ -1,4 +1,4 @@
-"""The task of learning a given environment, between the functions here and the program."""
+"""The task of learning a given environment, between `train_ppo` and the program."""
 
 import dataclasses
 import functools
@@ -15,7 +15,7 @@ from ksim.training.start import Start
 
 
 class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
-    """A task without hooks: the environment is given, and so are all options."""
+    """Trains in a given environment with given options; there are no hooks to write."""
 
     def __init__(
         self, environment: Environment, ppo_config: PPOConfig, runner_config: RunnerConfig
@@ -39,7 +39,7 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
         return self._given
 
     def get_algorithm(self) -> PPO:
-        """Returns PPO, with minibatches made of pieces of rollouts where that can be."""
+        """Returns PPO; its minibatches are pieces of rollouts, unless the network has a memory."""
         algorithm = super().get_algorithm()
         assert isinstance(algorithm, PPO)
         if self._ppo_config.has_memory:
@@ -48,7 +48,7 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
         return dataclasses.replace(algorithm, num_batches=n_minibatches, num_segments=n_minibatches)
 
     def get_partitioner(self) -> Partitioner:
-        """Returns what runs the program; for one device, no reason to warn of it."""
+        """Returns the partitioner; for one device without the warning that it is only one."""
         if self.config.num_devices == 1:
             return SingleDevice(select_devices(1)[0], self.config.pmap_axis_name)
         return super().get_partitioner()
@@ -61,7 +61,7 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
 def _task_config(
     ppo_config: PPOConfig, runner_config: RunnerConfig, num_devices: int, num_updates: int
 ) -> DistributedPPOConfig:
-    """Returns the same options as those of a task."""
+    """Returns the same options as a task's config."""
     num_envs = num_devices * runner_config.num_envs
     num_batches = ppo_config.n_minibatches if ppo_config.has_memory else 1
     return DistributedPPOConfig(

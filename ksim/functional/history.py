@@ -1,4 +1,4 @@
-"""What `train_ppo` remembers of every update."""
+"""The history of a training by `train_ppo`."""
 
 from collections.abc import Mapping
 from typing import SupportsFloat
@@ -16,21 +16,21 @@ _METRICS = {
     "episode_return": "episode/return",
     "episode_length": "episode/length",
 }
-"""The metric of a run behind each array of the history."""
+"""Metric of a run behind each array of the history."""
 
 
 @struct.dataclass
 class PPOMetricsHistory:
-    """How training went: arrays `[n_updates]`.
+    """Metrics of every update of a training: arrays `[n_updates]`.
 
     Attributes:
-      total_loss: what the updates minimised.
+      total_loss: the loss that the updates minimised.
       actor_loss: its clipped surrogate part.
       critic_loss: its value part, not yet weighted.
-      entropy: of the policy, nats.
+      entropy: entropy of the policy, nats.
       approx_kl: divergence of the old policy from the new one, nats.
-      episode_return: mean over the episodes that ended; NaN where none did.
-      episode_length: mean over the same episodes, steps; NaN where none ended.
+      episode_return: mean return of the episodes that ended; NaN where none did.
+      episode_length: mean length of the same episodes, steps; NaN where none ended.
     """
 
     total_loss: Float[np.ndarray, "n_updates"]
@@ -61,9 +61,9 @@ class HistoryRecorder:
         self._rows.append([float(metrics.get(name, nothing)) for name in _METRICS.values()])
 
     def close(self) -> None:
-        """Nothing to close."""
+        """Does nothing: there is nothing to close."""
 
     def history(self) -> PPOMetricsHistory:
-        """Returns what has been collected."""
+        """Returns the metrics collected so far."""
         columns = np.array(self._rows, np.float32).reshape(-1, len(_METRICS)).T
         return PPOMetricsHistory(**dict(zip(_METRICS, columns, strict=True)))

@@ -1,4 +1,4 @@
-"""What an agent sees and does: taken from an environment, and compared with what was said of it."""
+"""Checks the observations and actions of an environment against an agent's."""
 
 import dataclasses
 from typing import Any
@@ -22,11 +22,11 @@ def joined_environment(
 
     Args:
       env: one copy of an environment.
-      obs_shape: the shape that its observation is expected to have; `None` for any.
-      n_actions: the number of choices that it is expected to offer; `None` for any actions.
+      obs_shape: the expected shape of its observation; `None` for any.
+      n_actions: the expected number of choices; `None` for any actions.
 
     Raises:
-      TypeError: if it is no `Environment`.
+      TypeError: if it is not an `Environment`.
       ValueError: if it does not look as expected.
     """
     if not isinstance(env, Environment):
@@ -48,10 +48,10 @@ def joined_environment(
 
 
 def check_kind(name: str, value: Any, kind: type, instead: str) -> None:
-    """Checks an argument whose class has a namesake.
+    """Checks the class of an argument that has a namesake.
 
     Raises:
-      TypeError: if it is of another class; it says what to give `instead`.
+      TypeError: if it is of another class; the message says what to give `instead`.
     """
     if not isinstance(value, kind):
         found = type(value)
@@ -61,7 +61,7 @@ def check_kind(name: str, value: Any, kind: type, instead: str) -> None:
 
 
 class BlankEnvironment(Environment):
-    """Shows zeros for ever; stands for all environments of these shapes."""
+    """Shows zeros for ever, in place of any environment of these shapes."""
 
     def __init__(self, observation_shape: tuple[int, ...], action_space: ActionSpace) -> None:
         self._shape = tuple(observation_shape)
@@ -99,7 +99,7 @@ def _advice(env: Any) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class EnvParams:
-    """What was asked of `make`. An environment of ksim holds its own numbers, so here are none.
+    """Name of the environment that was asked of `make`; its numbers are in the environment itself.
 
     Attributes:
       name: the name of the environment.

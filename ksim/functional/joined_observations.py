@@ -1,4 +1,4 @@
-"""An environment seen through one observation instead of several."""
+"""Joins the observations of an environment to one."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,9 +21,9 @@ def join_observations(observations: Mapping[str, Array]) -> Array:
 
 
 class JoinedObservations(Wrapper):
-    """The environment within, with all that it shows as one array, named `observation`.
+    """Shows all observations of an environment as one array, named `observation`.
 
-    So two environments that show the same amount look alike to a policy.
+    A policy then fits any environment with the same number of observed values.
     """
 
     @property

@@ -10,10 +10,10 @@ Tree = TypeVar("Tree")
 
 
 def get_num_devices(requested: int | None = None) -> int:
-    """Returns how many local devices to use.
+    """Returns the number of local devices to use.
 
     Args:
-      requested: how many are wanted; `None` takes all of them.
+      requested: the number wanted; `None` takes all of them.
 
     Raises:
       ValueError: if there are fewer, or fewer than 1 are wanted.
@@ -54,6 +54,6 @@ def split_key_across_devices(rng: Array, n_devices: int) -> Array:
 
     Args:
       rng: one key, raw or typed; it must not be used again.
-      n_devices: how many devices.
+      n_devices: the number of devices.
     """
     return jax.random.split(rng, n_devices)

@@ -32,12 +32,12 @@ from ksim.xla.compilation_cache import enable_compilation_cache
 
 @struct.dataclass
 class PPOTrainState:
-    """Where training ended; environments of all devices side by side, in the order of their ids.
+    """State at the end of a training; environments of all devices are in the order of their ids.
 
     Attributes:
-      agent_state: what was learned.
+      agent_state: the learned state.
       env_state: the environments, in the midst of their episodes.
-      obs: `[n_devices * num_envs, *obs_shape]` what they show.
+      obs: `[n_devices * num_envs, *obs_shape]` their observations.
       rng: `[]` the key of the run.
     """
 
@@ -69,16 +69,16 @@ def train_ppo(
 
     Args:
       env: one copy of any `Environment`, wrapped in `AutoResetWrapper` or not.
-      env_params: what `make` returned beside it; an environment holds its own numbers, so that
-        nothing is read from it.
-      ppo_config: how to learn; `ksim.vibe_rl.algorithms.ppo.PPOConfig`.
-      runner_config: how long, and on which devices; `ksim.vibe_rl.runner.RunnerConfig`.
-      obs_shape: the shape that the observation is expected to have. Several observations are one
-        vector, in the order of their names.
-      n_actions: the number of choices that the environment is expected to offer.
-      agent_state: an agent to go on with, as another training returned it or `load_checkpoint` read
-        it. Environments, random numbers and the schedule of the learning rate begin anew. `None`
-        begins with an agent that has learned nothing.
+      env_params: the parameters that `make` returned beside it; nothing is read from them, since
+        an environment holds its own numbers.
+      ppo_config: options of learning; `ksim.vibe_rl.algorithms.ppo.PPOConfig`.
+      runner_config: length and devices of the training; `ksim.vibe_rl.runner.RunnerConfig`.
+      obs_shape: the expected shape of the observation. Several observations are one vector, in
+        the order of their names.
+      n_actions: the expected number of choices.
+      agent_state: an agent to train further, as another training returned it or `load_checkpoint`
+        read it. Environments, random numbers and the schedule of the learning rate start again.
+        `None` starts with an untrained agent.
 
     Returns:
       The state at the end, and metrics of every update.
@@ -121,7 +121,7 @@ def _check_kinds(env_params: Any, ppo_config: Any, runner_config: Any, agent_sta
 
 
 def _start_with(agent_state: PPOAgentState, program: Program, seed: int) -> TrainState:
-    """Returns a train state that has learned what an agent has, and is new otherwise."""
+    """Returns a new train state with the learned state of an agent."""
     new = program.initial_train_state(seed)
     expected = PPOAgentState(new.learner, new.normalizer)
     check_specs_fit(leaf_specs(expected), leaf_specs(agent_state), "The agent_state")

@@ -11,7 +11,7 @@ from ksim.reporting.broken_pipe import quiet_broken_pipe
 
 @quiet_broken_pipe()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Launches what the command line says; returns the exit status."""
+    """Launches the processes of a command line; returns the exit status."""
     try:
         return launch(parse_launch(sys.argv[1:] if arguments is None else arguments))
     except ConfigError as error:

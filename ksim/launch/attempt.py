@@ -1,4 +1,4 @@
-"""One start of all processes, until all have ended."""
+"""Starts all processes once, and waits until all have ended."""
 
 import contextlib
 import json
@@ -35,15 +35,16 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 @dataclass
 class Outcome:
-    """How an attempt ended.
+    """Outcome of an attempt.
 
     Attributes:
-      status: the exit status of the first failure, 128 + the signal if one killed it; 0 for none.
-      culprit: the number of the process that failed first; None if none did.
-      reason: what happened to it, in words.
+      status: the exit status of the first failure, 128 + the signal if one killed it; 0 if none
+        failed.
+      culprit: the number of the process that failed first; `None` if none did.
+      reason: the failure in words.
       stop_signal: the signal that the launcher was sent, if any.
-      run_dir: the run's directory, as soon as process 0 has said it.
-      step: iterations that its newest checkpoint holds.
+      run_dir: the run's directory, as soon as process 0 has reported it.
+      step: iterations in its newest checkpoint.
     """
 
     status: int = 0
@@ -61,7 +62,7 @@ class Attempt:
     Attributes:
       command: program and arguments.
       environments: the variables of each process.
-      report_variable: tells process 0 the number of the pipe on which it reports the run.
+      report_variable: the variable that gives process 0 the number of the pipe for its reports.
     """
 
     command: Sequence[str]
@@ -115,7 +116,7 @@ class Attempt:
         self._readers[-1].start()
 
     def _wait(self) -> None:
-        """Waits for all; after a failure only for a while."""
+        """Waits for all processes; after a failure only for a while."""
         running = dict(enumerate(self._processes))
         failed_at: float | None = None
         has_sent_sigterm = False
@@ -139,7 +140,7 @@ class Attempt:
             time.sleep(0.05)
 
     def _note(self, index: int, return_code: int) -> None:
-        """Keeps the first failure; one that follows from another's counts only if it is alone."""
+        """Keeps the first failure; one that follows from another counts only if it is alone."""
         known = self._outcome
         if known.status not in (0, LOST_STATUS) or (known.status and return_code == LOST_STATUS):
             return
@@ -164,7 +165,7 @@ class Attempt:
                 process.wait()
 
     def _forward(self, number: int, frame: Any) -> None:
-        """Hands a signal on; after the third one there is no more waiting."""
+        """Hands a signal on; after the third one it kills the processes."""
         self._num_signals += 1
         self._outcome.stop_signal = self._outcome.stop_signal or number
         for process in self._processes:
@@ -179,7 +180,7 @@ class Attempt:
 
 
 def _show(source: IO[bytes], target: Any, prefix: str) -> None:
-    """Copies lines as they come, the number of the process in front."""
+    """Copies lines as they come, with the number of the process in front."""
     with source:
         for line in source:
             text = prefix + line.decode(errors="replace").rstrip("\r\n") + "\n"

@@ -1,4 +1,4 @@
-"""The command line of the launcher."""
+"""Reads the command line of the launcher."""
 
 import argparse
 import importlib.util
@@ -28,14 +28,14 @@ Examples:
 
 @dataclass(frozen=True)
 class LaunchPlan:
-    """What to start, and how often to start it again.
+    """Command to start in several processes, and the restarts allowed.
 
     Attributes:
       module: the task's module, as after `python -m`.
       arguments: options of the task.
-      num_processes: how many processes.
-      min_processes: with how few a restart makes do.
-      max_restarts: how often all are started again after a failure.
+      num_processes: number of processes.
+      min_processes: least number of processes with which a restart makes do.
+      max_restarts: number of times that all are started again after a failure.
     """
 
     module: str
@@ -46,10 +46,10 @@ class LaunchPlan:
 
 
 def parse_launch(arguments: Sequence[str]) -> LaunchPlan:
-    """Returns what a command line asks for.
+    """Returns the plan of a command line.
 
     Raises:
-      ConfigError: if something is missing or cannot be.
+      ConfigError: if something is missing or impossible.
       SystemExit: with status 0, after `--help`.
     """
     parser = ArgumentParser(

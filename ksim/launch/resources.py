@@ -1,4 +1,4 @@
-"""What each of several processes of a machine may use."""
+"""Divides the GPUs and ports of a machine among its processes."""
 
 import os
 import shutil

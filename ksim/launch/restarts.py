@@ -1,4 +1,4 @@
-"""Starting all processes, and starting them again from the last checkpoint."""
+"""Starts all processes, and starts them again from the last checkpoint."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ def launch(plan: LaunchPlan) -> int:
     """Runs a plan to its end.
 
     A failure starts all processes again from the run's last checkpoint, in the same run directory,
-    up to `max_restarts` times; but for a wrong option, which would be as wrong again. If a restart
+    up to `max_restarts` times, except for a wrong option, which would fail again. If a restart
     gets no further than the start before, the process that failed is left out, as far as
     `min_processes` allows: the new number divides the old one, so that environments still split.
 
@@ -58,10 +58,10 @@ def arguments_to_continue(arguments: Sequence[str], run_dir: str, step: int) -> 
     """Returns the options of a task, changed so that it continues its run.
 
     Args:
-      arguments: as the user gave them.
+      arguments: the options as the user gave them.
       run_dir: the run's directory.
-      step: iterations that its newest checkpoint holds. With 0 there is none, and the run begins
-        again where it began, be it at the checkpoint of another run.
+      step: iterations in its newest checkpoint; 0 if it has none. The run then begins where it
+        began before, even at the checkpoint of another run.
     """
     replaced = ("run_dir=", "load_from_ckpt_path=") if step else ("run_dir=",)
     kept = [argument for argument in arguments if not argument.startswith(replaced)]
@@ -83,7 +83,7 @@ def _attempt(module: str, arguments: list[str], shares: list[dict[str, str]]) ->
 def _fewer(
     shares: list[dict[str, str]], culprit: int | None, min_processes: int
 ) -> list[dict[str, str]]:
-    """Returns the shares without that of the culprit, as many as divide their number evenly."""
+    """Returns fewer shares, without that of the culprit: the new number divides the old one."""
     count = len(shares)
     smaller = [n for n in range(min_processes, count) if count % n == 0]
     if not smaller:

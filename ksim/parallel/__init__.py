@@ -1,4 +1,4 @@
-"""Devices, partitioners and collectives. Knows JAX; knows no physics and no learning."""
+"""Devices, partitioners and collectives; knows JAX, and neither physics nor learning."""
 
 from ksim.parallel.averaging.compression import Compression
 from ksim.parallel.averaging.speed import CollectiveSpeed, measure_collectives

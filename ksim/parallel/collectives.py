@@ -1,4 +1,4 @@
-"""Explicit reductions over devices, for use inside a per-device program."""
+"""Reduces arrays over devices, inside a per-device program."""
 
 import itertools
 from collections.abc import Callable
@@ -15,10 +15,10 @@ AxisName = str | tuple[str, ...]
 """The device axis, or all axes of a grid of devices: collectives take either."""
 
 LARGE = 2**20
-"""Numbers from which an array is dealt with alone.
+"""Size in numbers from which an array is handled alone.
 
 Smaller ones of one type are joined where nothing is lost by it: a network has dozens of arrays, the
-state of its optimizer more, and what XLA makes of an array takes it time, however small that is.
+state of its optimizer more, and each takes XLA some time, however small it is.
 """
 
 
@@ -35,7 +35,7 @@ def sum_over_devices(tree: Tree, axis_name: AxisName) -> Tree:
 def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
     """Makes drifted replicas identical: floating-point leaves become their mean.
 
-    Integers (an optimizer's step count) advance alike on every device and stay as they are.
+    Integers (an optimizer's step count) are the same on every device and stay as they are.
     """
     leaves, structure = jax.tree.flatten(tree)
     floating = [leaf for leaf in leaves if _is_floating(leaf)]
@@ -48,8 +48,8 @@ def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
 def _reduced(reduce: Callable[[Any, AxisName], Any], tree: Tree, axis_name: AxisName) -> Tree:
     """Reduces every array of a pytree over the devices.
 
-    On CPUs devices meet anew for each array of a collective, and a network has a dozen: there,
-    all of one type travel as one.
+    On CPUs devices meet once for each array of a collective, and a network has a dozen: there, all
+    of one type travel as one.
     """
     if jax.default_backend() == "cpu" and num_devices_on(axis_name) > 1:
         return _joined(lambda x: reduce(x, axis_name), tree)
@@ -57,7 +57,7 @@ def _reduced(reduce: Callable[[Any, AxisName], Any], tree: Tree, axis_name: Axis
 
 
 def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:
-    """Applies an elementwise function to all arrays, to small ones of one type at once."""
+    """Applies an elementwise function to all arrays, to small ones of one type together."""
     leaves, structure = jax.tree.flatten(tree)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     results = list(leaves)
@@ -85,7 +85,7 @@ def _vector(leaves: list[Array], places: list[int]) -> Array:
 
 
 def _groups(leaves: list[Array]) -> list[list[int]]:
-    """Returns the places of arrays that are dealt with together."""
+    """Returns the places of arrays that are handled together."""
     groups: dict[tuple[str, int | None], list[int]] = {}
     for place, leaf in enumerate(leaves):
         alone = place if leaf.size >= LARGE else None

@@ -9,8 +9,8 @@ def environment_keys(
 ) -> Key[Array, "num_envs"]:
     """Returns one key for each environment, from its *global* id.
 
-    The same environment gets the same key whichever device holds it, so the device count changes
-    the speed of a run and not its result.
+    An environment gets the same key on any device, so that the device count changes the speed of a
+    run and not its result.
 
     Args:
       key: the key of the run, or of one iteration of it.

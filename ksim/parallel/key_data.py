@@ -1,4 +1,4 @@
-"""Arrays between the devices and the host."""
+"""Moves arrays with typed keys between the devices and the host."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,15 +8,15 @@ import numpy as np
 
 
 def is_key(leaf: Any) -> bool:
-    """Whether a leaf is an array of typed PRNG keys."""
+    """Returns whether a leaf is an array of typed PRNG keys."""
     return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def map_key_data(function: Callable[[Any], Any], leaf: Any) -> Any:
     """Applies `function` to a leaf, reaching through typed PRNG keys to the words they hold.
 
-    NumPy knows no typed keys: what moves arrays through the host works on the words, which carry
-    one trailing axis more than the keys do.
+    NumPy has no typed keys: a move of arrays through the host works on the words, which have one
+    trailing axis more than the keys.
     """
     if is_key(leaf):
         words = function(without_key(leaf))

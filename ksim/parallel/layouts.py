@@ -1,4 +1,4 @@
-"""How arrays lie on a mesh: data, copies, and shards of large parameters."""
+"""Layouts of arrays on a mesh: data, copies, and shards of large parameters."""
 
 from typing import Any, TypeVar
 
@@ -19,16 +19,16 @@ def data_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def replicate_sharding(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding of what every device has a full copy of."""
+    """Returns the sharding of arrays of which every device has a full copy."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def fsdp_sharding(pytree: Any, mesh: Mesh, min_size_mbytes: float = 4) -> Any:
-    """Returns how each leaf of a pytree of parameters lies on a mesh.
+    """Returns the sharding of each leaf of a pytree of parameters.
 
     Leaves smaller than `min_size_mbytes` are replicated, since their communication would cost more
-    than the memory is worth; so are scalars and arrays of one axis. Any other leaf is split over
-    the axis `fsdp`, along the largest of its axes whose length the size of `fsdp` divides (the
+    than the memory is worth; and so are scalars and arrays of one axis. Any other leaf is split
+    over the axis `fsdp`, along the largest of its axes whose length the size of `fsdp` divides (the
     first of several), or replicated if there is none. If `fsdp` has one device all are replicated.
 
     Args:
@@ -82,7 +82,7 @@ def shard_pytree(pytree: Tree, mesh: Mesh) -> Tree:
             raise ValueError(
                 f"shard_pytree: leaf{jax.tree_util.keystr(path)} has the shape {shape}; its leading"
                 f" axis must be divisible by the number of devices ({mesh.size})."
-                " Write replicate_on_mesh for what every device shall have."
+                " Write replicate_on_mesh for arrays that every device needs."
             )
     return jax.device_put(pytree, data_sharding(mesh))
 

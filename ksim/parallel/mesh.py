@@ -1,4 +1,4 @@
-"""Meshes of devices: the axis that splits data, and the axis that also splits large parameters."""
+"""Meshes of devices: an axis that splits data, and one that also splits large parameters."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -11,10 +11,10 @@ from ksim.config import ConfigError
 from ksim.config.concerns import check_fsdp_divides
 
 BATCH_AXIS = "batch"
-"""Devices along it hold the same parameters and different data."""
+"""Axis along which devices hold the same parameters and different data."""
 
 FSDP_AXIS = "fsdp"
-"""Devices along it hold different shards of large parameters, and different data."""
+"""Axis along which devices hold different shards of large parameters, and different data."""
 
 
 def make_mesh(num_fsdp_devices: int = 1, num_devices: int | None = None) -> Mesh:
@@ -22,7 +22,7 @@ def make_mesh(num_fsdp_devices: int = 1, num_devices: int | None = None) -> Mesh
 
     Args:
       num_fsdp_devices: devices that share one copy of the large parameters; 1 replicates all.
-      num_devices: how many of `jax.devices()` to use; `None` takes all of them.
+      num_devices: number of `jax.devices()` to use; `None` takes all of them.
 
     Returns:
       A mesh of shape `(num_devices / num_fsdp_devices, num_fsdp_devices)`.
@@ -49,7 +49,7 @@ def mesh_of(
     Args:
       devices: the devices, in the order of the environments.
       num_fsdp_devices: devices that share one copy of the large parameters.
-      batch_axis: what the first axis is called.
+      batch_axis: name of the first axis.
 
     Raises:
       ConfigError: if the devices do not split evenly.
@@ -62,7 +62,7 @@ def mesh_of(
 
 @contextlib.contextmanager
 def set_mesh(num_fsdp_devices: int = 1, num_devices: int | None = None) -> Iterator[Mesh]:
-    """Makes a mesh, and makes it the mesh of what is compiled in the `with` block.
+    """Makes a mesh, and sets it for all that is compiled in the `with` block.
 
     Args:
       num_fsdp_devices: as in `make_mesh`.

@@ -1,7 +1,7 @@
 """Parameters that lie in shards, as the per-device program sees them.
 
-Where a leaf is split is said by a pytree of `PartitionSpec`, decided once from the shapes of the
-whole leaves; nothing here asks an array how it lies.
+A pytree of `PartitionSpec` gives the split of each leaf, decided once from the shapes of the whole
+leaves; nothing here asks an array for its sharding.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ Tree = TypeVar("Tree")
 
 @dataclasses.dataclass(frozen=True)
 class ParameterShards:
-    """How the devices of a group share the parameters of a run.
+    """Gathers and averages parameters that the devices of a group share.
 
     A group acts as one device: its members compute gradients from their own environments, and
     average them on every update. Without groups nothing is split, and nothing is averaged here.
@@ -76,7 +76,7 @@ class ParameterShards:
 
 
 def split_axis(spec: PartitionSpec) -> int | None:
-    """Returns which axis of an array is split; `None` if none is."""
+    """Returns the axis of an array that is split; `None` if none is."""
     return next((axis for axis, name in enumerate(spec) if name is not None), None)
 
 
@@ -96,5 +96,5 @@ def gather_shards(tree: Tree, specs: Any) -> Tree:
 
 
 def has_shards(specs: Any) -> bool:
-    """Whether any leaf is split."""
+    """Returns whether any leaf is split."""
     return any(split_axis(spec) is not None for spec in jax.tree.leaves(specs))

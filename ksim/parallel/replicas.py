@@ -1,4 +1,4 @@
-"""Whether devices that should hold the same bits do, and how far apart they are."""
+"""Compares devices that should hold the same bits: exactly, or by their distance."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ from ksim.parallel.key_data import without_key
 def replica_drift(tree: Any, axis_name: AxisName, specs: Any = None) -> Float[Array, ""]:
     """Returns the largest difference between two replicas of any one number of a pytree.
 
-    Exactly zero if the replicas agree. Everything travels twice: for replicas that should agree and
-    do not. `largest_deviation` does for those that are averaged anyway.
+    Exactly zero if the replicas agree. Everything travels twice: meant for replicas that should
+    agree and do not. `largest_deviation` is enough for replicas that are averaged anyway.
 
     Args:
       tree: one device's part of a state.
@@ -33,13 +33,13 @@ def replica_drift(tree: Any, axis_name: AxisName, specs: Any = None) -> Float[Ar
 
 
 def largest_deviation(tree: Any, mean: Any) -> Float[Array, ""]:
-    """Returns the largest difference between a number of a pytree and what it is in `mean`.
+    """Returns the largest difference between a number of a pytree and its value in `mean`.
 
-    Nothing travels. A mean of equal numbers is rounded and may differ from them by that.
+    Nothing travels. A mean of equal numbers is rounded, and may differ from them by the rounding.
 
     Args:
-      tree: what this device has.
-      mean: the same averaged over the devices, as by `average_replicas`.
+      tree: the numbers of this device.
+      mean: their mean over the devices, as by `average_replicas`.
     """
     deviations = [
         jnp.max(jnp.abs(own - averaged)).astype(jnp.float32)
@@ -52,8 +52,8 @@ def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
     """Returns 32 bits that depend on every bit of a pytree and on where it stands.
 
     Each word is scrambled together with its position before they are summed. One changed word
-    always changes the sum, several (two exchanged ones, say) but for one chance in 2^32; replicas
-    that are bit-identical always agree.
+    always changes the sum; several (two exchanged ones, say) leave it unchanged with one chance in
+    2^32. Replicas that are bit-identical always agree.
     """
     fingerprint = jnp.uint32(1)
     for numbers in vectors([without_key(leaf) for leaf in jax.tree.leaves(tree)]):
@@ -65,7 +65,7 @@ def replica_fingerprint(tree: Any) -> UInt32[Array, ""]:
 
 
 def are_replicas_identical(tree: Any, axis_name: AxisName, specs: Any = None) -> Bool[Array, ""]:
-    """Returns whether all devices that should hold the same bits do (compared by fingerprint).
+    """Returns whether all devices that should hold the same bits do; compares fingerprints.
 
     Args:
       tree: one device's part of a state.
@@ -97,7 +97,7 @@ def _is_identical_over(leaves: list[Array], axes: tuple[str, ...]) -> Bool[Array
     if num_devices_on(axes) == 1:
         return jnp.bool_(True)
     fingerprint = replica_fingerprint(leaves)
-    # The least is the complement of the greatest complement: one message tells both.
+    # The least is the complement of the greatest complement: one message gives both.
     greatest, complement = lax.pmax(jnp.stack([fingerprint, ~fingerprint]), axes)
     return greatest == ~complement
 

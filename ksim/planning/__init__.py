@@ -1,4 +1,4 @@
-"""Planning: what a run would cost on more devices than are at hand."""
+"""Planning: predicts the cost of a run on more devices than are at hand."""
 
 from ksim.planning.cost_model import Cost, CostModel, Network, fit_cost_model
 from ksim.planning.measurement import Measurement, read_measurement

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ksim.planning.cost_model import CostModel, Network
 
 _DESCRIPTION = """\
-Says how fast a task would train on more devices than are at hand. A cost model is fitted to
+Predicts how fast a task would train on more devices than are at hand. A cost model is fitted to
 finished runs of the task, compared with runs that it was not fitted to (--check), and asked for
 other numbers of devices. Give the runs the machine to themselves; runs that differ in the number of
 environments tell what grows with it.
@@ -27,10 +27,10 @@ _POSITIVE = ("latency_us", "bandwidth_gb", "device_speed", "envs_per_device", "g
 
 
 def run_plan(arguments: Sequence[str]) -> None:
-    """Fits, checks and predicts what a command line asks for, and prints it.
+    """Fits, checks and predicts as a command line asks, and prints the results.
 
     Raises:
-      ConfigError: if something is missing or cannot be.
+      ConfigError: if something is missing or impossible.
       SystemExit: with status 0, after `--help`.
     """
     options = _parser().parse_args(arguments)
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _network(options: argparse.Namespace, model: "CostModel") -> "Network":
-    """Returns the network that was asked for; what was not said, as measured."""
+    """Returns the network of the options; numbers that are not given are those measured."""
     from ksim.planning.cost_model import Network
 
     latency, bandwidth, measured = options.latency_us, options.bandwidth_gb, model.network

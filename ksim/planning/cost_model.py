@@ -1,4 +1,4 @@
-"""How long an iteration takes, as a formula with a few numbers that are fitted to measured runs."""
+"""Predicts the time of an iteration by a formula, with coefficients fitted to measured runs."""
 
 import statistics
 from collections.abc import Sequence
@@ -15,30 +15,30 @@ from ksim.training.workload import Workload
 
 @dataclass(frozen=True)
 class Network:
-    """What devices communicate over, as a ring.
+    """Network over which devices communicate, as a ring.
 
     Attributes:
-      hop_seconds: what it takes until a message has reached the next device, s.
-      bytes_per_second: what a device sends, B/s.
+      hop_seconds: time until a message has reached the next device, s.
+      bytes_per_second: speed at which a device sends, B/s.
     """
 
     hop_seconds: float
     bytes_per_second: float
 
     def collectives(self, num_devices: int) -> CollectiveSpeed:
-        """Returns how fast so many devices average: 2 (N - 1) hops, one after the other."""
+        """Returns the speed of averages over a number of devices: 2 (N - 1) hops in sequence."""
         return CollectiveSpeed(2 * (num_devices - 1) * self.hop_seconds, self.bytes_per_second)
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an iteration takes.
+    """Cost of an iteration.
 
     Attributes:
       num_steps: environment steps of all devices.
-      rollout_seconds: acting, s.
-      learning_seconds: learning but for communication, s.
-      communication_seconds: averages over devices, s.
+      rollout_seconds: time of acting, s.
+      learning_seconds: time of learning without communication, s.
+      communication_seconds: time of averages over devices, s.
     """
 
     num_steps: int
@@ -48,12 +48,12 @@ class Cost:
 
     @property
     def update_seconds(self) -> float:
-        """Learning with communication, s."""
+        """Time of learning with communication, s."""
         return self.learning_seconds + self.communication_seconds
 
     @property
     def seconds(self) -> float:
-        """The whole iteration, s."""
+        """Time of the whole iteration, s."""
         return self.rollout_seconds + self.update_seconds
 
     @property
@@ -64,7 +64,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class CostModel:
-    """The time of an iteration of T control steps, E environments, U updates, S samples, N devices.
+    """Time of an iteration of T control steps, E environments, U updates, S samples, N devices.
 
         rollout  = k T (step + environment_step E / N)
         learning = k (update U + sample S / N + compressed_number Q)
@@ -75,13 +75,13 @@ class CostModel:
     begin an average together.
 
     Attributes:
-      unit: what a device is.
-      step: what a control step takes, however few the environments, s.
-      environment_step: what it takes beyond, for each environment of the device, s.
-      update: what an update takes, however few the samples, s.
-      sample: what it takes beyond, for each sample of the device, s.
-      compressed_number: what compressing takes for each number, s.
-      network: as measured; `None` if no run had several devices.
+      unit: a device, in words.
+      step: fixed time of a control step, s.
+      environment_step: further time of it for each environment of the device, s.
+      update: fixed time of an update, s.
+      sample: further time of it for each sample of the device, s.
+      compressed_number: time of compressing one number, s.
+      network: the network as measured; `None` if no run had several devices.
     """
 
     unit: str
@@ -93,11 +93,11 @@ class CostModel:
     network: Network | None
 
     def predict(self, workload: Workload, collectives: CollectiveSpeed | None = None) -> Cost:
-        """Returns what an iteration takes.
+        """Returns the cost of an iteration.
 
         Args:
-          workload: what it does.
-          collectives: how fast its devices average; by default what the workload says itself.
+          workload: the work of the iteration.
+          collectives: the speed at which its devices average; by default that of the workload.
         """
         collectives = collectives or workload.collectives
         rollout = float(_rollout_row(workload) @ [self.step, self.environment_step])
@@ -113,15 +113,14 @@ class CostModel:
 def fit_cost_model(measurements: Sequence[Measurement]) -> CostModel:
     """Returns the model with the least squares of relative errors, no cost below 0.
 
-    What the runs cannot tell is left at 0: without runs that differ in the environments on a
-    device, everything counts as growing with them; without one that compresses, compressing is
-    free.
+    Costs that the runs cannot tell stay at 0: without runs that differ in the environments on a
+    device, all time counts as growing with them; without one that compresses, compressing is free.
 
     Args:
       measurements: runs of one task on devices of one kind.
 
     Raises:
-      ConfigError: if there are none, or their devices are not alike.
+      ConfigError: if there are no measurements, or their devices differ.
     """
     if not measurements:
         raise ConfigError("A cost model needs at least one measured run.")
@@ -147,7 +146,7 @@ def fit_cost_model(measurements: Sequence[Measurement]) -> CostModel:
 
 
 def device_unit(workload: Workload) -> str:
-    """Returns what a device of a run is, in words: only runs on equal ones can be compared."""
+    """Returns a device of a run in words: only runs on equal devices can be compared."""
     if workload.platform != "cpu":
         return workload.device_kind
     cores = max(1.0, workload.cores_on_host / workload.devices_on_host)
@@ -169,7 +168,7 @@ def check_unit(measurement: Measurement, unit: str) -> None:
 
 
 def communication_seconds(workload: Workload, collectives: CollectiveSpeed | None) -> float:
-    """Returns what averages over devices take in an iteration."""
+    """Returns the time of averages over devices in an iteration."""
     traffic = workload.traffic
     if traffic is None or collectives is None or workload.num_devices == 1:
         return 0.0
@@ -178,7 +177,7 @@ def communication_seconds(workload: Workload, collectives: CollectiveSpeed | Non
 
 
 def _sharing(workload: Workload) -> float:
-    """Returns how many devices share a core, at least 1."""
+    """Returns the number of devices that share a core, at least 1."""
     if workload.platform != "cpu":
         return 1.0
     return max(1.0, workload.devices_on_host / workload.cores_on_host)
@@ -213,7 +212,7 @@ def _fit(rows: np.ndarray, seconds: np.ndarray) -> np.ndarray:
 
 
 def _network(workloads: Sequence[Workload]) -> Network | None:
-    """Returns the ring that explains the median of what was measured."""
+    """Returns the ring that explains the median of the measured speeds."""
     pairs = [(w.num_devices, w.collectives) for w in workloads if w.collectives is not None]
     if not pairs:
         return None

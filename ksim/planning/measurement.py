@@ -1,4 +1,4 @@
-"""What a finished run has measured."""
+"""Measurements of a finished run."""
 
 import json
 import statistics
@@ -16,13 +16,13 @@ LEAST_ITERATIONS = 5
 
 @dataclass(frozen=True)
 class Measurement:
-    """How long an iteration of a run took.
+    """Measured duration of an iteration of a run.
 
     Attributes:
-      name: of the run, for messages.
-      workload: what an iteration does.
-      rollout_seconds: until all devices had acted, s; the median over iterations.
-      update_seconds: from then until they had learned, s; likewise.
+      name: name of the run, for messages.
+      workload: the work of an iteration.
+      rollout_seconds: time until all devices had acted, s; the median over iterations.
+      update_seconds: time from then until they had learned, s; the median over iterations.
     """
 
     name: str
@@ -32,18 +32,18 @@ class Measurement:
 
     @property
     def seconds(self) -> float:
-        """An iteration, s."""
+        """Duration of an iteration, s."""
         return self.rollout_seconds + self.update_seconds
 
 
 def read_measurement(run: Path) -> Measurement:
-    """Returns what a run has measured.
+    """Returns the measurement of a finished run.
 
     Args:
       run: its directory.
 
     Raises:
-      ConfigError: if it is no run of this version of ksim, or it is too short.
+      ConfigError: if it is not a run of this version of ksim, or it is too short.
     """
     workload = Workload.load(run)
     path = RunDirectory(run).metrics_path
@@ -58,7 +58,7 @@ def read_measurement(run: Path) -> Measurement:
     if len(times) < LEAST_ITERATIONS:
         raise ConfigError(
             f"{run}: {len(times)} iteration(s) are too few to tell how long one takes."
-            f" Write max_steps={LEAST_ITERATIONS} or more for a run that shall be measured."
+            f" Write max_steps={LEAST_ITERATIONS} or more for a run to be measured."
         )
     rollout, update = zip(*times[NUM_UNMEASURED:], strict=True)
     return Measurement(str(run), workload, statistics.median(rollout), statistics.median(update))

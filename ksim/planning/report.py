@@ -1,4 +1,4 @@
-"""What a cost model says, for a person to read."""
+"""Shows a cost model and its predictions to a person."""
 
 from collections.abc import Iterator, Sequence
 
@@ -27,14 +27,14 @@ def coefficient_lines(model: CostModel, num_runs: int) -> Iterator[str]:
 
 
 def relative_error(model: CostModel, measurement: Measurement) -> float:
-    """Returns by how much the predicted duration of an iteration is too long, as a share."""
+    """Returns the relative error of the predicted duration of an iteration."""
     return model.predict(measurement.workload).seconds / measurement.seconds - 1
 
 
 def show_check(
     model: CostModel, fitted: Sequence[Measurement], held_out: Sequence[Measurement]
 ) -> None:
-    """Shows what was measured beside what is predicted, first for runs that were fitted.
+    """Shows measured durations beside predicted ones, first for runs that were fitted.
 
     Raises:
       ConfigError: if a held-out run had devices of another kind.
@@ -60,10 +60,10 @@ def show_check(
 
 
 def show_scenario(model: CostModel, scenario: Scenario, device_counts: Sequence[int]) -> None:
-    """Shows what a run would do on so many devices.
+    """Shows the predicted cost of a run on each number of devices.
 
     Raises:
-      ConfigError: if environments cannot be split among so many.
+      ConfigError: if environments cannot be split among a number of devices.
     """
     header = (
         "devices",

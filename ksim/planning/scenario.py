@@ -1,4 +1,4 @@
-"""A run that does not exist yet."""
+"""Scenarios: runs that do not exist yet."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from ksim.training.workload import Workload
 
 @dataclass(frozen=True)
 class Scenario:
-    """What of a measured run shall be otherwise.
+    """Changes a measured run: its devices, its environments, its network.
 
     Attributes:
       base: the workload of the measured run.
-      network: what devices communicate over.
-      device_speed: how many times as fast a device is.
+      network: the network over which devices communicate.
+      device_speed: the speed of a device, relative to a measured one.
       is_weak: whether environments are added with devices, or split among them.
-      envs_per_device: environments on each device, or on one that is alone; those of the measured
-        run by default.
-      grad_sync_period: likewise by default.
-      grad_compression: likewise by default.
+      envs_per_device: environments on each device, or on one that is alone; by default those of the
+        measured run.
+      grad_sync_period: updates from one synchronisation to the next; by default as measured.
+      grad_compression: compression of gradients; by default as measured.
     """
 
     base: Workload
@@ -39,7 +39,7 @@ class Scenario:
             )
 
     def workload(self, num_devices: int) -> Workload:
-        """Returns what an iteration does on so many devices, each with a core of its own.
+        """Returns the work of an iteration on a number of devices, each with a core of its own.
 
         Devices that share parameters do so in groups as large as those of the measured run; fewer
         devices than such a group has are one group.
@@ -84,7 +84,7 @@ class Scenario:
         )
 
     def cost(self, model: CostModel, num_devices: int) -> Cost:
-        """Returns what an iteration takes on so many devices."""
+        """Returns the cost of an iteration on a number of devices."""
         cost = model.predict(self.workload(num_devices))
         return dataclasses.replace(
             cost,
@@ -93,7 +93,7 @@ class Scenario:
         )
 
     def efficiency(self, model: CostModel, num_devices: int) -> float:
-        """Returns the speed as a share of so many times that of one device.
+        """Returns the speed as a share of N times that of one device.
 
         With weak scaling the one device has as many environments as each has; otherwise all.
         """

@@ -1,1 +1,1 @@
-"""Looking at a run: heavy imports stay inside functions."""
+"""Shows runs as windows, films and curves; heavy imports stay inside functions."""

@@ -1,4 +1,4 @@
-"""The metrics of a run, or of several, as a picture.
+"""Draws the metrics of a run, or of several, as a picture.
 
 python -m ksim.render.curves runs/walk/run_000 runs/walk/run_001 --output curves.png
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 from ksim.reporting.broken_pipe import quiet_broken_pipe
 
-# What tells most about a run, if it has it; the first that fills the grid are drawn.
+# The metrics that tell most about a run, in this order; those that it has are drawn.
 METRICS = (
     "episode/return",
     "episode/length",
@@ -30,17 +30,17 @@ SMOOTHED_POINTS = 150
 
 
 class CurvesError(ValueError):
-    """There is nothing to draw; the message says why."""
+    """Nothing can be drawn; the message says why."""
 
 
 def read_metrics(run: Path) -> dict[str, np.ndarray]:
     """Returns the metrics of a run by name, `[iterations]` each; NaN where an iteration has none.
 
     A last line that was cut off by a kill is left out. `wall_seconds` goes on where a run was
-    continued, though each start counts anew in the file.
+    continued, although each start counts from 0 in the file.
 
     Raises:
-      CurvesError: if it is no run, or has no finished iteration.
+      CurvesError: if it is not a run, or has no finished iteration.
     """
     path = run / "metrics.jsonl"
     if not path.is_file():
@@ -64,7 +64,7 @@ def read_metrics(run: Path) -> dict[str, np.ndarray]:
 
 
 def _continued(seconds: np.ndarray) -> np.ndarray:
-    """Returns `[n]` times of starts one after the other, each of which begins at 0, as one time."""
+    """Returns `[n]` times, which begin at 0 again with each start, as one running time."""
     before_restart = np.where(seconds[1:] < seconds[:-1], seconds[:-1], 0.0)
     return seconds + np.concatenate([[0.0], np.cumsum(before_restart)])
 
@@ -91,8 +91,8 @@ def draw_curves(runs: Sequence[Path], output: Path, metrics: Sequence[str] = MET
       `output`.
 
     Raises:
-      CurvesError: if a run has no metrics, none has any of those named, or the picture is of
-        another kind or cannot be written.
+      CurvesError: if a run has no metrics, no run has any of those named, or the picture is of
+        another format or cannot be written.
     """
     if output.suffix not in FORMATS:
         raise CurvesError(
@@ -136,8 +136,8 @@ def main(
     """Draws the curves of the runs named on the command line.
 
     Args:
-      arguments: of the command; `None` takes the command line's.
-      command: what it is called in its help.
+      arguments: the arguments of the command; `None` takes the command line's.
+      command: the name of the command in its help.
     """
     parser = argparse.ArgumentParser(
         prog=command, description="Draw the metrics of runs over time."

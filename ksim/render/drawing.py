@@ -21,7 +21,7 @@ def draw(
     camera_name: str | None,
     body_id: int | None,
 ) -> Iterator[np.ndarray]:
-    """Yields an image `[height, width, 3]` uint8 of each pose, by a camera or beside a body."""
+    """Yields an image `[height, width, 3]` uint8 of each pose, by a camera or following a body."""
     size = mj_model.vis.global_
     size.offwidth, size.offheight = width, height
     mj_data = mujoco.MjData(mj_model)

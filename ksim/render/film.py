@@ -1,4 +1,4 @@
-"""Poses become a film, in a process of its own.
+"""Makes a film of poses, in a process of its own.
 
 Drawing needs OpenGL, and where that is broken it takes the whole process down. So a film is made
 by `drawing.py`, started as a program: whatever happens there, the run goes on.
@@ -24,16 +24,16 @@ FIRST_IMAGE_SECONDS = 60.0
 
 
 class FilmError(RuntimeError):
-    """No film could be made; the message says why and what to do."""
+    """A film could not be made; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """How a film looks.
+    """Size, speed and camera of a film.
 
     Attributes:
-      width: pixels.
-      height: pixels.
+      width: width, pixels.
+      height: height, pixels.
       frames_per_second: frames in a second; the nearest whole number of control steps is taken.
       camera: name of a camera of the model; `None` follows the robot.
       body_id: the body that is followed; `None` keeps the middle of the model in view.
@@ -62,7 +62,7 @@ def check_picture(mj_model: Any, picture: Picture) -> None:
 
 
 def body_to_follow(model: PhysicsModel) -> int | None:
-    """Returns the robot's base, or a body that slides without limit, or `None` if nothing roams."""
+    """Returns the robot's base, or a body that slides without limit; `None` if nothing roams."""
     if model.joints.base is not None:
         return model.joints.base.body_id
     mj_model = model.mj_model
@@ -83,14 +83,14 @@ def make_film(
       mj_model: the model.
       qpos: `[T, nq]` poses.
       seconds_per_pose: simulated time between two of them, s.
-      picture: how it looks.
+      picture: size, speed and camera of the film.
       path: the file to write; its folder is made.
 
     Returns:
       The OpenGL backend that was used.
 
     Raises:
-      FilmError: if no backend works or the libraries are missing; it says what each one said.
+      FilmError: if no backend works or the libraries are missing; the message has each one's error.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".film_") as folder:
@@ -129,7 +129,7 @@ def _film_with(
     picture: Picture,
     film_path: Path,
 ) -> str | None:
-    """Makes the film in another process; returns its last words if it failed."""
+    """Makes the film in another process; returns the last line of its errors if it failed."""
     num_poses = np.load(poses_path, mmap_mode="r", allow_pickle=False).shape[0]
     command = [sys.executable, "-P", str(DRAWING_PROGRAM)]
     command += [str(model_path), str(poses_path), str(film_path)]

@@ -1,4 +1,4 @@
-"""One environment, one step after another, for somebody who watches."""
+"""Plays one environment step by step, to be watched."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment
     """Returns the environment if it has a MuJoCo model to draw.
 
     Raises:
-      ConfigError: if the task's world is another.
+      ConfigError: if the task's world is not a MuJoCo model.
     """
     if not isinstance(environment, MujocoEnvironment):
         raise ConfigError(
@@ -38,7 +38,7 @@ def stepper(
     """Returns a jitted function that acts once, and the state to start it with.
 
     The function returns the next state, and `qpos` and `qvel` to show. An episode that has ended
-    is followed by another; the very first call only begins one.
+    is followed by another; the first call only begins one.
     """
 
     def step(carry: Any) -> tuple[Any, tuple[Any, Any]]:
@@ -75,7 +75,7 @@ def record(
     seed: int,
     num_steps: int,
 ) -> np.ndarray:
-    """Returns the poses `[num_steps, nq]` of one environment, beginning with a fresh episode."""
+    """Returns the poses `[num_steps, nq]` of one environment, beginning with a new episode."""
     step, first = stepper(environment, policy, level, seed)
 
     @jax.jit

@@ -1,4 +1,4 @@
-"""A policy in MuJoCo's interactive window."""
+"""Shows a policy in MuJoCo's interactive window."""
 
 import os
 import sys
@@ -26,9 +26,9 @@ def view_policy(
 
     Args:
       environment: the world, one copy.
-      policy: what acts.
+      policy: the policy that acts.
       level: `[]` curriculum level.
-      seed: of the episodes shown.
+      seed: seed of the episodes shown.
       open_window: opens the window, given model and data; `mujoco.viewer.launch_passive` if `None`.
 
     Raises:
@@ -55,7 +55,7 @@ def view_policy(
 
 
 def _window_opener() -> Callable[[Any, Any], Any]:
-    """Returns what opens MuJoCo's window.
+    """Returns the function that opens MuJoCo's window.
 
     Raises:
       ConfigError: if there is no display to open it on.

@@ -1,4 +1,4 @@
-"""Looking at the policy of a checkpoint: in a window, or as a film."""
+"""Shows the policy of a checkpoint, in a window or as a film."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def view_checkpoint(program: Program, config: WatchedRunConfig, start: Start) ->
 
 
 def film_checkpoint(program: Program, config: WatchedRunConfig, start: Start) -> Path:
-    """Films the deterministic policy in one environment; of several processes the main one does.
+    """Films the deterministic policy in one environment, in process 0.
 
     Returns:
       The film: `video_path`, or by default `videos/step_N.mp4` of the checkpoint's run.
@@ -83,7 +83,7 @@ def deterministic_policy(program: Program, train_state: TrainState) -> Policy:
 
 
 def _default_path(checkpoint: Path) -> Path:
-    """Returns where a film of a checkpoint belongs: beside the folder of checkpoints."""
+    """Returns the path of a checkpoint's film: beside the folder of checkpoints."""
     folder = checkpoint.parent
     run = folder.parent if folder.name == "checkpoints" else folder
     return run / "videos" / f"{checkpoint.name}.mp4"

@@ -1,1 +1,1 @@
-"""What a person sees of a run: the terminal, its metrics files, tables. Knows no learning."""
+"""Shows a run to a person: the terminal, metrics files, tables; knows no learning."""

@@ -1,4 +1,4 @@
-"""Where the metrics and the log of a run are written."""
+"""Writes the metrics and the log of a run to files."""
 
 import json
 import logging
@@ -33,11 +33,11 @@ class MetricsLogger(Protocol):
         """
 
     def close(self) -> None:
-        """Writes what is still in memory and releases the files."""
+        """Writes remaining metrics and releases the files."""
 
 
 class JsonLinesLogger:
-    """One flat JSON object per iteration and line; NaN and infinities become `null`.
+    """Writes one flat JSON object per iteration and line; NaN and infinities become `null`.
 
     Each line is on its way to the disk when `log` returns, so that a killed run loses none.
     """
@@ -76,7 +76,7 @@ class JsonLinesLogger:
 
 
 class TensorBoardLogger:
-    """TensorBoard scalars over the iteration, by the same names; NaN and infinities are left out.
+    """Writes TensorBoard scalars by iteration and name; NaN and infinities are left out.
 
     Its arguments are those of `JsonLinesLogger`, with a folder as path.
     """
@@ -105,7 +105,7 @@ class TensorBoardLogger:
 
 
 def attach_log_file(path: Path) -> logging.Handler:
-    """Appends what `logging` reports from now on to a file: ksim from INFO on.
+    """Appends records of `logging` to a file from now on: those of ksim from INFO on.
 
     Args:
       path: the file, usually `log.txt` of the run directory.
@@ -127,7 +127,7 @@ def attach_log_file(path: Path) -> logging.Handler:
 
 
 class _LogFile(logging.FileHandler):
-    """Takes itself off when it is closed, and gives a logger back the level that it had."""
+    """Removes itself when it is closed, and restores the level of a logger."""
 
     def __init__(self, path: Path, logger: logging.Logger) -> None:
         super().__init__(path, encoding="utf-8")
@@ -140,7 +140,7 @@ class _LogFile(logging.FileHandler):
 
 
 def _keep_lines_before(path: Path, first_iteration: int) -> None:
-    """Rewrites a metrics file, at once, with its whole lines of earlier iterations."""
+    """Replaces a metrics file by its whole lines of earlier iterations, atomically."""
     with path.open(encoding="utf-8", errors="replace") as file:
         lines = file.readlines()
     kept = [line for line in lines if _iteration_of(line) < first_iteration]
@@ -158,7 +158,7 @@ def _keep_lines_before(path: Path, first_iteration: int) -> None:
 
 
 def _iteration_of(line: str) -> float:
-    """The iteration of a line; infinity if the line is no whole record."""
+    """Returns the iteration of a line; infinity if the line is not a whole record."""
     try:
         return json.loads(line)["iteration"] if line.endswith("\n") else math.inf
     except (ValueError, TypeError, KeyError):

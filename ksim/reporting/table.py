@@ -1,4 +1,4 @@
-"""A table that a person reads, on a terminal or in a file."""
+"""Shows tables to a person, on a terminal or in a file."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ def show_table(
     Args:
       header: names of the columns.
       rows: a cell for each column.
-      console: where to show it, standard output by default.
+      console: the console to show it on; standard output by default.
     """
     console = console or Console()
     if console.is_terminal:

@@ -1,4 +1,4 @@
-"""Log records beside a live display: shown above it, whole, and once."""
+"""Shows log records beside a live display: above it, whole, and once."""
 
 import contextlib
 import logging
@@ -11,11 +11,11 @@ def logging_to_terminal(ignored: str | None = None) -> Iterator[None]:
     """Shows warnings on the terminal while the context lasts, through the display if it is live.
 
     A live display replaces `sys.stdout` and `sys.stderr`; handlers that were made before it hold
-    the originals, and would write into its lines. They are led through the replacements. If no
-    handler writes to the terminal, one for warnings is added.
+    the originals, and would write into its lines. They are given the replacements. If no handler
+    writes to the terminal, one for warnings is added.
 
     Args:
-      ignored: a logger whose records below warnings the terminal shows in another way already;
+      ignored: a logger whose records below warnings the terminal already shows in another way;
         `None` for none.
     """
     current = {

@@ -1,4 +1,4 @@
-"""Does an environment keep the contract that training relies on?"""
+"""Checks that an environment keeps the contract that training relies on."""
 
 import functools
 from typing import Any
@@ -18,19 +18,19 @@ Entries = dict[str, Any]
 
 
 def check_environment(environment: Environment, num_steps: int = 100, seed: int = 0) -> None:
-    """Tries whether an environment keeps the rules of `Environment`, one after the other.
+    """Checks that an environment keeps the rules of `Environment`, one after the other.
 
     First types and shapes, which costs no compilation; then `reset`, `step` and `step_or_reset`
     run eagerly, compiled and vmapped.
 
     Args:
       environment: one copy of the environment.
-      num_steps: steps of the longest trial, which starts a new episode where one has ended; best
-        are so many that some episodes end.
-      seed: of the keys and actions; actions are standard normal, or uniform over the choices.
+      num_steps: steps of the longest trial, which starts a new episode where one has ended; they
+        should be enough for some episodes to end.
+      seed: seed of the keys and actions; actions are standard normal, or uniform over the choices.
 
     Raises:
-      TypeError: if something is not of the type that the contract names.
+      TypeError: if a type is not that of the contract.
       ValueError: if `ctrl_dt` is not a time.
       AssertionError: if another rule is broken. Each names the first broken rule, says what was
         found and what to write instead.
@@ -78,7 +78,7 @@ class _Trial:
     def require_same(
         self, before: Entries, after: Entries, rule: str, advice: str, tolerance: float = 0.0
     ) -> None:
-        """Raises unless two dictionaries hold the same by name; numbers up to a tolerance."""
+        """Raises unless two dictionaries hold the same values by name, within a tolerance."""
         change = _difference(before, after, tolerance)
         self.require(change is None, rule, f"{change}", advice)
 
@@ -195,7 +195,7 @@ def _roll(trial: _Trial, state: Any, draws: list[Any]) -> tuple[Any, list[Timest
 
 
 def _numbers(tree: Any) -> Entries:
-    """Returns a copy of each leaf by its path; of typed keys, their words."""
+    """Returns a copy of each leaf by its path; typed keys are copied as their words."""
     leaves = ((jax.tree_util.keystr(p), x) for p, x in jax.tree_util.tree_leaves_with_path(tree))
     return {p: np.array(jax.random.key_data(x) if is_key(x) else x) for p, x in leaves}
 

@@ -1,4 +1,4 @@
-"""Saves and loads what `ksim.train_ppo` returns; runs of tasks do so by themselves."""
+"""Saves and loads the results of `ksim.train_ppo`; runs of tasks do so by themselves."""
 
 from ksim.functional import load_checkpoint, save_checkpoint
 

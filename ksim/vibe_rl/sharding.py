@@ -1,4 +1,4 @@
-"""Meshes of devices, and how arrays lie on them."""
+"""Meshes of devices, and layouts of arrays on them."""
 
 from ksim.parallel import (
     activation_sharding_constraint,

@@ -1,4 +1,4 @@
-"""A robot in MuJoCo: a physics engine, and terms that say what the task is."""
+"""A robot in MuJoCo: a physics engine, and terms that make up the task."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -50,12 +50,12 @@ class MujocoEnvironment(Environment):
 
     A control step is: actions become controls, events give their push, the engine advances (or
     starts an episode), then rewards and terminations are judged by the commands that the policy
-    saw, commands move on, and observations are taken.
+    saw, commands advance, and observations are taken.
 
     A simulation that diverges (a position or a velocity beyond `mujoco.mjMAXVAL`, 1e10, or not a
     number) ends its episode as a failure with reward 0, counted as `termination/diverged`; other
-    environments do not notice. Rewards may be absurd in the steps before: `BadVelocityTermination`
-    ends such episodes early.
+    environments are not affected. Rewards may be absurd in the steps before:
+    `BadVelocityTermination` ends such episodes early.
     """
 
     def __init__(self, model: PhysicsModel, engine: PhysicsEngine, terms: MujocoTerms) -> None:
@@ -73,13 +73,13 @@ class MujocoEnvironment(Environment):
         self.engine = engine.reading(fields)
 
     def _traced_terms(self) -> tuple[set[str], "_Shapes"]:
-        """Calls every term, once: tracing a robot takes a while.
+        """Calls every term once, since tracing a robot takes a while.
 
         Returns:
-          The fields of `mjData` that the terms read, and the shapes of what they make.
+          The fields of `mjData` that the terms read, and the shapes of the terms' values.
 
         Raises:
-          TypeError: if a term returns something that its family does not.
+          TypeError: if a term returns something other than its family does.
         """
         fields = FieldsRead()
 
@@ -238,7 +238,7 @@ class MujocoEnvironment(Environment):
     def _judge(
         self, after: StepState, carries: Carries, is_reset: Bool[Array, ""]
     ) -> tuple[Timestep, Carries]:
-        """Evaluates rewards and terminations of a step, which do not count where it is a reset."""
+        """Evaluates rewards and terminations of a step; they do not count where it is a reset."""
         has_diverged = _has_diverged(after.physics)
         values, carries = self._evaluate("rewards", after, carries)
         rewards = {
@@ -264,7 +264,7 @@ class MujocoEnvironment(Environment):
         """Calls every term of a family; with keys, each gets its own.
 
         Returns:
-          The values by name, and the carries of all families with this one's moved on.
+          The values by name, and the carries of all families, this one's updated.
         """
         terms = getattr(self.terms, family)
         values, moved_on = {}, {}
@@ -279,7 +279,7 @@ class MujocoEnvironment(Environment):
     def _controls(
         self, action: Array, physics: PhysicsData, carries: Carries, keys: TermKeys
     ) -> tuple[Float[Array, "nu"], Carries]:
-        """Returns the controls of all MuJoCo actuators; those that no term drives get 0."""
+        """Returns the controls of all MuJoCo actuators; actuators that no term drives get 0."""
         ctrl = jnp.zeros(self.model.mj_model.nu)
         moved_on, start = {}, 0
         for name, term in self.terms.actuators.items():
@@ -294,7 +294,7 @@ class MujocoEnvironment(Environment):
     def _fresh_episode(
         self, keys: TermKeys, context: RunContext, like: MujocoState, memories: Carries
     ) -> tuple[MujocoState, EpisodeStart]:
-        """Draws a new episode: everything but its physics, and the state that physics starts in."""
+        """Draws a new episode: all of its state but the physics, and the start of the physics."""
         carries = self._memories.begin(memories, context.memory, keys.initial)
         start = EpisodeStart(*map(jnp.asarray, self._default_start))
         for name, reset in self.terms.resets.items():
@@ -350,7 +350,7 @@ class MujocoEnvironment(Environment):
 
 
 class _Shapes(NamedTuple):
-    """What terms make, or its shapes and types."""
+    """Values of terms, or their shapes and types."""
 
     carries: Carries
     commands: dict[str, Any]
@@ -375,7 +375,7 @@ def _any(flags: Any) -> Bool[Array, ""]:
 
 
 def _has_diverged(physics: PhysicsData) -> Bool[Array, ""]:
-    """Returns whether MuJoCo itself would give up: then an episode ends, with any engine."""
+    """Returns whether MuJoCo itself would give up; the episode then ends with any engine."""
     state = jnp.concatenate([physics.qpos, physics.qvel])
     # A comparison with a NaN is false.
     return ~jnp.all(jnp.abs(state) <= mujoco.mjMAXVAL)

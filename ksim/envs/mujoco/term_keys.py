@@ -13,8 +13,8 @@ class TermKeys(NamedTuple):
     """Keys of one environment's terms for one step, by family and name.
 
     Attributes:
-      initial: for `init`.
-      call: for the call; families that draw nothing leave theirs unused.
+      initial: keys for `init`.
+      call: keys for the call; families that draw nothing leave theirs unused.
     """
 
     initial: KeysByFamily
@@ -22,7 +22,7 @@ class TermKeys(NamedTuple):
 
     @classmethod
     def split(cls, key: Key[Array, ""], families: Mapping[str, Mapping[str, Any]]) -> "TermKeys":
-        """Splits a key, once for all: a hash is compiled in every place where it is computed.
+        """Splits a key once for all terms: a hash is compiled in every place where it is computed.
 
         Args:
           key: the key of the step.

@@ -1,4 +1,4 @@
-"""What terms return, checked while the program is traced: it costs a running program nothing."""
+"""Checks the values of terms while a program is traced, at no cost to the running program."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,24 +14,24 @@ from ksim.terms.randomizers.base import Randomizer
 from ksim.terms.term import Term
 
 Types = Any
-"""A tree whose leaves say what an array is, as `float32[3]`."""
+"""A tree whose leaves are the types of arrays, as `float32[3]`."""
 
 
 def checked(
     family: str, name: str, term: Term, result: Any, carry: Any, like: Any = None
 ) -> tuple[Any, Any]:
-    """Returns the value and the carry that a term gave, if they are what its family gives.
+    """Returns the value and the carry that a term returned, if they fit its family.
 
     Args:
       family: the family's name, as `rewards`.
       name: the term's name in it.
       term: the term.
-      result: what its call returned.
-      carry: what it was called with; the carry stays of the same types.
-      like: for families whose values have a given shape, something of this shape.
+      result: the result of its call.
+      carry: the carry that it was called with; its types must stay the same.
+      like: for families whose values have a given shape, an example of this shape.
 
     Raises:
-      TypeError: if the value or the carry is something else; it says what to return.
+      TypeError: if the value or the carry does not fit; the message says what to return.
     """
     who = f'{family.removesuffix("s")} "{name}" ({type(term).__name__})'
     if type(result) is not tuple or len(result) != 2:
@@ -52,7 +52,7 @@ def checked(
 
 
 def _broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
-    """Returns what a family's value should be if this one is something else."""
+    """Returns the rule of a family that a value breaks; `None` if it breaks none."""
     if family == "resets":
         is_start = isinstance(value, EpisodeStart) and _shapes(value) == _shapes(like)
         return None if is_start else f"Return {describe(like)}, as start.replace(qpos=...) does."

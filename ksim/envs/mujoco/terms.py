@@ -1,4 +1,4 @@
-"""All terms of a task, and whether they get along."""
+"""All terms of a task, and checks that they get along."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ DIVERGED = "diverged"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MujocoTerms:
-    """The terms of a task, by name."""
+    """Terms of a task, by name."""
 
     actuators: Mapping[str, Actuators]
     observations: Mapping[str, Observation]
@@ -38,7 +38,7 @@ class MujocoTerms:
 
 
 def check_terms(terms: MujocoTerms, num_controls: int) -> None:
-    """Raises ValueError if a family that must not be empty is, or terms are in each other's way."""
+    """Raises ValueError if a family is empty that must not be, or if terms conflict."""
     if not terms.observations:
         raise ValueError("get_observations() gave no observations: give at least one.")
     if not terms.rewards:

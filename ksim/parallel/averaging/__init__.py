@@ -1,1 +1,1 @@
-"""When and how the devices of a run average what they have learned."""
+"""Averages over the devices of a run: their schedule, compression, traffic and speed."""

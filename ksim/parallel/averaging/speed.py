@@ -1,4 +1,4 @@
-"""How fast the devices of a run reach an average, measured."""
+"""Measures the speed of averages over the devices of a run."""
 
 import dataclasses
 import statistics
@@ -19,19 +19,19 @@ LARGE_BYTES = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class CollectiveSpeed:
-    """What an average over the devices costs while they do nothing else.
+    """Speed of an average over the devices while they do nothing else.
 
     Attributes:
-      latency_seconds: of an average of one number, within a program, s.
-      bytes_per_second: what a device sends beyond that, B/s. An average of n bytes over N devices
-        sends 2 (N - 1) / N n of them, as over a ring.
+      latency_seconds: time of an average of one number, within a program, s.
+      bytes_per_second: speed at which a device sends further bytes, B/s. An average of n bytes over
+        N devices sends 2 (N - 1) / N n of them, as over a ring.
     """
 
     latency_seconds: float
     bytes_per_second: float
 
     def seconds(self, num_collectives: float, num_bytes: float) -> float:
-        """Returns how long averages take in which a device sends so many bytes in all."""
+        """Returns the time of averages in which a device sends `num_bytes` in all, s."""
         return num_collectives * self.latency_seconds + num_bytes / self.bytes_per_second
 
 
@@ -41,13 +41,13 @@ def measure_collectives(
     """Measures the speed of averages over all devices of a partitioner.
 
     A tiny array and one of 1 MiB are averaged many times in a row, each inside one compiled
-    program, as in an update: what the host takes to start a program is no part of it. All
+    program, as in an update: the host's time to start a program is not part of it. All
     processes of a run must call this together.
 
     Args:
       partitioner: runs the program.
       num_repeats: averages in a program.
-      num_trials: times that each program runs; the median counts.
+      num_trials: number of runs of each program; the median counts.
 
     Returns:
       The speed; `None` if there is one device, which sends nothing.
@@ -77,5 +77,5 @@ def measure_collectives(
 
     latency, with_bytes = seconds(SMALL_BYTES), seconds(LARGE_BYTES)
     sent = 2 * (num_devices - 1) / num_devices * (LARGE_BYTES - SMALL_BYTES)
-    # Noise can make the small average the slower one; then bytes cost nothing that can be seen.
+    # Noise can make the small average the slower one; then bytes cost nothing measurable.
     return CollectiveSpeed(latency, sent / max(with_bytes - latency, 1e-9))

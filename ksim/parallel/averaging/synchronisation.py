@@ -1,4 +1,4 @@
-"""When and how the devices of a run agree on their parameters."""
+"""Schedules and averages gradients and parameters over the devices of a run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from ksim.parallel.replicas import are_replicas_identical, largest_deviation
 
 @dataclasses.dataclass(frozen=True)
 class Synchronisation:
-    """Every device follows the same gradient; on every update, or now and then.
+    """Averages gradients over the devices, on every update or periodically.
 
     Gradients are averaged over the devices on every `period`-th update of an iteration and on its
     last one. In between:
@@ -27,7 +27,7 @@ class Synchronisation:
     - `local_sgd`: each device follows its own gradient. With a period above 1 a synchronising
       update averages the parameters and the optimizer state too, so that replicas are identical
       after it; with a period of 1 they never differ.
-    - `accumulate`: nobody moves. Each device sums its gradients, and a synchronising update takes
+    - `accumulate`: no device moves. Each sums its gradients, and a synchronising update takes
       one optimizer step with their mean over updates and devices. Replicas never differ.
 
     Devices that share parameters (`shards`) act as one device: they average their gradients on
@@ -39,8 +39,8 @@ class Synchronisation:
       average_gradients: replaces the averaging of gradients over replicas; `None` is
         `jax.lax.pmean`.
       mode: one of `SYNC_MODES`.
-      shards: how the devices of a group share parameters.
-      compression: how gradients travel between replicas.
+      shards: the parameters that the devices of a group share.
+      compression: the compression of gradients between replicas.
 
     Reference:
       Stich 2019, "Local SGD converges fast and communicates little", arXiv:1805.09767.
@@ -70,17 +70,17 @@ class Synchronisation:
 
     @property
     def is_every_update(self) -> bool:
-        """Whether every update synchronises."""
+        """True if every update synchronises."""
         return self.period == 1
 
     @property
     def is_accumulating(self) -> bool:
-        """Whether updates that do not synchronise only sum gradients."""
+        """True if updates that do not synchronise only sum gradients."""
         return self.mode == "accumulate" and not self.is_every_update
 
     @property
     def may_drift(self) -> bool:
-        """Whether replicas differ between two synchronisations."""
+        """True if replicas differ between two synchronisations."""
         return not self.is_every_update and not self.is_accumulating
 
     @property
@@ -91,37 +91,37 @@ class Synchronisation:
         return tuple(name for name in self.axis_name if name != self.shards.axis_name)
 
     def schedule(self, num_updates: int) -> Bool[Array, "num_updates"]:
-        """Returns which of the updates of an iteration synchronise; the last one always does."""
+        """Returns a mask of the updates of an iteration that synchronise, the last one always."""
         update = jnp.arange(1, num_updates + 1)
         return (update % self.period == 0) | (update == num_updates)
 
     def first_step(self, num_updates: int) -> int:
-        """Returns in which update of an iteration the first optimizer step is taken, from 0."""
+        """Returns the update, counted from 0, of an iteration's first optimizer step."""
         return min(self.period, num_updates) - 1 if self.is_accumulating else 0
 
     def no_errors(self, parameters: Any) -> Any:
-        """Returns what compression has taken from gradients before the first; `()` without it."""
+        """Returns the residuals of compression before the first update; `()` without it."""
         if not self.compression.is_on:
             return ()
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), parameters)
 
     def agree(
-        self, gradients: Any, measured: Any, errors: Any, is_last: Bool[Array, ""]
+        self, gradients: Any, measured: Any, residuals: Any, is_last: Bool[Array, ""]
     ) -> tuple[Any, Any, Any]:
-        """Returns what all devices follow.
+        """Returns the gradients that all devices follow.
 
-        What follows a barrier is compiled apart from what averages: an optimizer rounds alike
-        whatever averaged, so that equal means lead to equal bits.
+        A barrier keeps the averaging apart from what is compiled after it: an optimizer then rounds
+        in the same way whatever averaged, so that equal means lead to equal bits.
 
         Args:
-          gradients: of this device.
+          gradients: the gradients of this device.
           measured: numbers of this device that steer the update, like the divergence.
-          errors: what compression has taken from its gradients so far.
+          residuals: the residuals of compression of this device.
           is_last: whether this is the last update of an iteration.
 
         Returns:
-          The gradients, averaged over replicas, compressed, or replaced; the mean of what was
-          measured, over all devices; and what compression has now taken away.
+          The gradients, averaged over replicas, compressed, or replaced; the mean of the measured
+          numbers over all devices; and the new residuals.
         """
         is_plain = self.average_gradients is None and not self.compression.is_on
         if is_plain and self.replica_axis_name == self.axis_name:  # one message
@@ -129,25 +129,25 @@ class Synchronisation:
         else:
             measured = mean_over_devices(measured, self.axis_name)
             if self.compression.is_on:
-                gradients, errors = self.compression.mean(
-                    gradients, errors, is_last, self.replica_axis_name
+                gradients, residuals = self.compression.mean(
+                    gradients, residuals, is_last, self.replica_axis_name
                 )
             elif self.average_gradients is not None:
                 gradients = self.average_gradients(gradients)
             else:
                 gradients = mean_over_devices(gradients, self.replica_axis_name)
         gradients, measured = lax.optimization_barrier((gradients, measured))
-        return gradients, measured, errors
+        return gradients, measured, residuals
 
     def drift(self, parameters: Any, mean: Any) -> Float[Array, ""]:
-        """Returns how far any parameter of any replica is from the mean of the replicas, at most.
+        """Returns the largest difference of a parameter of any replica from the replicas' mean.
 
-        Exactly zero if the replicas are identical, of which fingerprints tell: their mean is
+        Exactly zero if the replicas are identical, which fingerprints decide: their mean is
         rounded. A few words travel, however many the parameters.
 
         Args:
-          parameters: of this device.
-          mean: the same, averaged over the replicas.
+          parameters: the parameters of this device.
+          mean: their mean over the replicas.
         """
         is_identical = are_replicas_identical(parameters, self.axis_name, self.shards.specs)
         deviation = lax.pmax(largest_deviation(parameters, mean), self.axis_name)

@@ -1,4 +1,4 @@
-"""How many bytes a device sends, by arithmetic alone."""
+"""Counts the bytes that a device sends, by arithmetic alone."""
 
 import dataclasses
 import math
@@ -16,20 +16,19 @@ BYTES_PER_NUMBER = 4
 
 @dataclasses.dataclass(frozen=True)
 class Traffic:
-    """What the devices of a run send to each other in an iteration.
+    """Bytes that the devices of a run send to each other in an iteration.
 
     An average of n numbers over N devices sends 2 (N - 1) / N n of them, as over a ring; to gather
-    or to reduce and scatter them, half of that. Counted are gradients, and what is averaged or
-    gathered with them, all float32 but for compressed gradients; not the few numbers of the
-    metrics.
+    or to reduce and scatter them, half of that. Gradients are counted, and all that is averaged or
+    gathered with them, as float32 unless compressed; the few numbers of the metrics are not.
 
     Attributes:
-      sizes: numbers in each parameter of which every device has a copy.
-      num_updates: updates in an iteration, of which the last synchronises.
+      sizes: numbers in each parameter that every device has.
+      num_updates: updates in an iteration; the last one synchronises.
       period: updates from one synchronisation to the next.
       mode: `local_sgd`, which averages parameters and optimizer state too if the period is above 1,
         or `accumulate`.
-      compression: how gradients travel between replicas; `none`, `float16` or `int8`.
+      compression: compression of gradients between replicas; `none`, `float16` or `int8`.
       num_optimizer_numbers: numbers in the optimizer state, over all devices of a group.
       fsdp_devices: devices that share one copy of the large parameters.
       split_sizes: numbers in each parameter that they share.
@@ -46,12 +45,12 @@ class Traffic:
 
     @property
     def num_synchronising(self) -> int:
-        """Updates of an iteration after which all replicas agree."""
+        """Number of updates of an iteration after which all replicas agree."""
         return math.ceil(self.num_updates / self.period)
 
     @property
     def num_communicating(self) -> int:
-        """Updates of an iteration that send anything: devices that share parameters always do."""
+        """Number of updates that send anything: with shared parameters, all of them."""
         return self.num_updates if self.fsdp_devices > 1 else self.num_synchronising
 
     def bytes_per_update(self, num_devices: int) -> float:
@@ -97,7 +96,7 @@ def parameter_sizes(parameters: Any, specs: Any) -> tuple[tuple[int, ...], tuple
 
 
 def num_floats(tree: Any) -> int:
-    """Returns how many floating-point numbers the arrays of a pytree hold."""
+    """Returns the number of floating-point numbers in the arrays of a pytree."""
     return sum(
         math.prod(leaf.shape)
         for leaf in jax.tree.leaves(tree)
@@ -106,7 +105,7 @@ def num_floats(tree: Any) -> int:
 
 
 def _ring(numbers: float, num_devices: int) -> float:
-    """Returns how many numbers a device sends to average so many."""
+    """Returns the numbers that a device sends to average `numbers` over a ring."""
     return 2 * (num_devices - 1) / num_devices * numbers
 
 

@@ -1,1 +1,1 @@
-"""The devices of a run: which, simulated or not, and their memory."""
+"""The devices of a run: their choice, their simulation on a CPU, and their memory."""

@@ -1,4 +1,4 @@
-"""The memory that devices have left."""
+"""Memory that devices have left."""
 
 import os
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ _CONTROL_GROUP = Path("/sys/fs/cgroup")
 def free_bytes(devices: Sequence[Any], num_processes_on_host: int = 1) -> list[int | None]:
     """Returns the bytes that each device has left for a program.
 
-    An accelerator says so itself. Devices on a CPU share the memory of their machine: each is
-    given an equal part of what is available, within the limit of the process's control group.
+    An accelerator reports it. Devices on a CPU share the memory of their machine: each is given an
+    equal part of the available memory, within the limit of the process's control group.
 
     Args:
       devices: the devices of a run, as `jax.devices()` gives them.
       num_processes_on_host: processes of the run on this machine, with as many devices each.
 
     Returns:
-      Bytes for each device; `None` where they are not known, as of another process's devices.
+      Bytes for each device; `None` where they are unknown, as for another process's devices.
     """
     own = [device for device in devices if device.process_index == jax.process_index()]
     num_on_host = num_processes_on_host * sum(device.platform == "cpu" for device in own)

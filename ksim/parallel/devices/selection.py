@@ -1,4 +1,4 @@
-"""Which devices a run uses."""
+"""Selects the devices of a run."""
 
 import os
 
@@ -15,14 +15,14 @@ def select_devices(num_devices: int | None = None) -> tuple[jax.Device, ...]:
     yet and that `XLA_FLAGS` does not say otherwise: the environment variable has the last word.
 
     Args:
-      num_devices: how many devices of each process to use; `None` takes all that JAX sees.
+      num_devices: number of devices of each process to use; `None` takes all that JAX sees.
 
     Returns:
       The first `num_devices` devices of each process, in JAX's order, process by process.
 
     Raises:
       ConfigError: if there are fewer devices than asked for, processes have different numbers
-        of them, or there are none of the kind in JAX_PLATFORMS.
+        of them, or no device is of the kind in JAX_PLATFORMS.
     """
     if num_devices is not None and num_devices < 1:
         raise ConfigError(f"num_devices must be at least 1, found {num_devices}.")

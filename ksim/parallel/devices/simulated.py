@@ -1,4 +1,4 @@
-"""Devices that JAX simulates on the cores of a CPU."""
+"""Simulates devices on the cores of a CPU."""
 
 import os
 import re
@@ -12,12 +12,12 @@ SIMULATED_DEVICES_FLAG = "--xla_force_host_platform_device_count"
 
 
 def request_simulated_devices(num_devices: int | None) -> None:
-    """Asks JAX for simulated devices if it has not started; harmless where an accelerator is.
+    """Asks JAX for simulated devices if it has not started; has no effect on accelerators.
 
     `XLA_FLAGS` has the last word on their number.
 
     Args:
-      num_devices: how many devices this process will use; `None` is all that there are.
+      num_devices: number of devices that this process will use; `None` for all.
     """
     if has_jax_started():
         return

@@ -1,1 +1,1 @@
-"""Ways to run the per-device program on all devices of a run."""
+"""Partitioners: run the per-device program on all devices of a run."""

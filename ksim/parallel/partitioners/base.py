@@ -16,7 +16,7 @@ Tree = TypeVar("Tree")
 
 
 class Placement(enum.Enum):
-    """How an argument or a result of a per-device program lies on the devices."""
+    """Placement of an argument or a result of a per-device program on the devices."""
 
     REPLICATED = "replicated"
     """Every device holds the same values."""
@@ -42,21 +42,21 @@ class Partitioner(ABC):
 
     @property
     def num_devices(self) -> int:
-        """How many devices the program runs on."""
+        """Number of devices that the program runs on."""
         return len(self.devices)
 
     @property
     def group_size(self) -> int:
-        """How many devices share one copy of the large parameters."""
+        """Number of devices that share one copy of the large parameters."""
         return 1
 
     @property
     def group_axis_name(self) -> str | None:
-        """The axis over the devices that share parameters; `None` if none do."""
+        """Axis over the devices that share parameters; `None` if none do."""
         return None
 
     def parameter_specs(self, parameters: Any) -> Any:
-        """Returns how parameters lie between updates: a `PartitionSpec` for each.
+        """Returns the placement of parameters between updates: a `PartitionSpec` for each.
 
         Args:
           parameters: pytree of arrays or `jax.ShapeDtypeStruct`, whole.
@@ -64,7 +64,7 @@ class Partitioner(ABC):
         return jax.tree.map(lambda _: PartitionSpec(), parameters)
 
     def parameter_shards(self, parameters: Any) -> ParameterShards:
-        """Returns how devices share these parameters, for use inside the program."""
+        """Returns the sharing of parameters among devices, for use inside the program."""
         if self.group_axis_name is None:
             return ParameterShards()
         return ParameterShards(
@@ -99,7 +99,7 @@ class Partitioner(ABC):
         """Copies a pytree of arrays to every device. The input stays valid."""
 
     def place_state(self, tree: Tree, specs: Any) -> Tree:
-        """Puts a pytree of whole arrays where it belongs. The input stays valid.
+        """Places a pytree of whole arrays on the devices by its specs. The input stays valid.
 
         Args:
           tree: the arrays.
@@ -117,12 +117,12 @@ class Partitioner(ABC):
 
     @abstractmethod
     def placed_shapes(self, shapes: Tree, placement: Placement | Any) -> Tree:
-        """Returns what arrays are like once they lie on the devices, to compile for beforehand.
+        """Returns shapes, dtypes and shardings after placement, for ahead-of-time compilation.
 
         Args:
-          shapes: pytree of `jax.ShapeDtypeStruct`: of a whole state, or of environments
-            `[num_envs, ...]`.
-          placement: how they will lie: a `Placement`, or a pytree of `PartitionSpec` like `shapes`.
+          shapes: pytree of `jax.ShapeDtypeStruct`: of a whole state, or of environments `[num_envs,
+            ...]`.
+          placement: their placement: a `Placement`, or a pytree of `PartitionSpec` like `shapes`.
         """
 
     @abstractmethod
@@ -131,7 +131,7 @@ class Partitioner(ABC):
 
     @abstractmethod
     def unreplicate_state(self, tree: Tree) -> Tree:
-        """Returns a state as it was before it was placed: whole, on the host, one copy.
+        """Returns a placed state as one whole copy on the host.
 
         Arrays become NumPy arrays; typed keys stay typed.
         """
@@ -144,8 +144,8 @@ class Partitioner(ABC):
     def gather_steps(self, tree: Tree) -> Tree:
         """Returns sharded results `[T, num_envs / num_devices, ...]`, time first, on the host.
 
-        The program of each device returned its own environments; here they are side by side again,
-        `[T, num_envs, ...]`, in the order of their ids.
+        The program of each device returned its own environments; the result `[T, num_envs, ...]`
+        has them all, in the order of their ids.
         """
 
     def check_divisible(self, tree: Any) -> None:

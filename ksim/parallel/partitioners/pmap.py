@@ -1,4 +1,4 @@
-"""The per-device program on several local devices, by `jax.pmap`."""
+"""Runs the per-device program on several local devices, by `jax.pmap`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -30,7 +30,7 @@ class Pmap(Partitioner):
         outputs: Placement | Any | Sequence[Placement | Any],
         donate: Sequence[int] = (),
     ) -> Any:
-        """See `Partitioner.partition`. Both placements look alike here: a leading device axis."""
+        """See `Partitioner.partition`. Both placements are the same here: a leading device axis."""
         return jax.pmap(
             function,
             axis_name=self.axis_name,
@@ -78,7 +78,7 @@ class Pmap(Partitioner):
         """See `Partitioner.unreplicate_state`."""
 
         def first_replica(leaf: Any) -> Any:
-            # One device's shard, read where it lies: indexing the global array would gather it.
+            # One device's shard, read from that device: indexing the global array would gather it.
             return np.array(leaf.addressable_data(0)[0])
 
         return jax.tree.map(lambda leaf: map_key_data(first_replica, leaf), tree)

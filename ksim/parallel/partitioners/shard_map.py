@@ -1,4 +1,4 @@
-"""The per-device program on a grid of devices, of one process or of many, by `jax.shard_map`."""
+"""Runs the per-device program on a grid of devices, of one process or many, by `jax.shard_map`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,8 +20,8 @@ class ShardMap(Partitioner):
     """Runs the program under `jax.shard_map` over a mesh `(batch, fsdp)`.
 
     Environments are split over both axes, in the order of the devices; large parameters over
-    `fsdp`. The devices may belong to several processes, each of which runs the same program: then
-    every process calls every method, with the same arguments.
+    `fsdp`. The devices may belong to several processes that run the same program: then every
+    process calls every method, with the same arguments.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ShardMap(Partitioner):
 
         Args:
           devices: the devices of all processes, in the order of the environments.
-          axis_name: what the first axis of the mesh is called; the second is called `fsdp`.
+          axis_name: name of the first axis of the mesh; the second is called `fsdp`.
           fsdp_devices: devices that share one copy of the large parameters.
           fsdp_min_size_mbytes: least size of a parameter that is split, in units of 2^20 bytes.
 

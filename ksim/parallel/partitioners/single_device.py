@@ -1,4 +1,4 @@
-"""The per-device program on one device."""
+"""Runs the per-device program on one device."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

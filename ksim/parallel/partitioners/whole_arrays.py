@@ -1,4 +1,4 @@
-"""Arrays whose parts lie in several processes, brought whole to the host of each."""
+"""Brings arrays whose parts lie in several processes whole to the host of each."""
 
 import itertools
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 LARGE_BYTES = 2**20
-"""Size of an array from which it travels alone, so that joining takes little memory."""
+"""Size from which an array travels alone, so that joining takes little memory."""
 
 
 def whole_array(array: jax.Array) -> np.ndarray:
@@ -21,7 +21,7 @@ def whole_array(array: jax.Array) -> np.ndarray:
 
 
 def whole_arrays(arrays: Sequence[jax.Array]) -> list[np.ndarray]:
-    """Does what `whole_array` does, with few messages; each array is split by its first axis.
+    """Returns arrays as `whole_array`, with few messages; each is split by its first axis.
 
     A message takes half a millisecond and more, however short it is, and the sums of a rollout are
     many arrays (23 of the walking task): those that are small travel as one.

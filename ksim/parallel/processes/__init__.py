@@ -1,4 +1,4 @@
-"""The processes of a run: how they find each other, agree, decide together and end together."""
+"""The processes of a run: they find each other, agree, decide together and end together."""
 
 from ksim.parallel.processes.agreement import check_agreement, run_facts
 from ksim.parallel.processes.ending import LOST_STATUS

@@ -1,4 +1,4 @@
-"""What all processes of a run must have alike: options, code, library versions."""
+"""Compares the options, code and library versions of all processes of a run."""
 
 import hashlib
 import importlib.metadata
@@ -15,7 +15,7 @@ from ksim.parallel.processes.group import ProcessGroup
 
 _LIBRARIES = ("jax", "jaxlib", "flax", "optax", "numpy", "mujoco", "mujoco-mjx")
 _VARIABLES = ("JAX_ENABLE_X64", "JAX_DEFAULT_MATMUL_PRECISION", "JAX_THREEFRY_PARTITIONABLE")
-# Where a process stands, and how it knows itself.
+# The place of a process among the others.
 _OPTIONS_OF_ONE_PROCESS = frozenset(
     {"process_id", "num_processes", "coordinator_address", "coordinator_bind_address"}
 )
@@ -23,7 +23,7 @@ _MAX_LISTED = 12
 
 
 def run_facts(config: Config, classes: Iterable[type] = ()) -> dict[str, str]:
-    """Returns what shapes a run, by name: options, code, versions.
+    """Returns the facts that all processes must share, by name: options, code, versions.
 
     Args:
       config: the options.
@@ -46,7 +46,7 @@ def check_agreement(processes: ProcessGroup, facts: Mapping[str, Any]) -> None:
     """Checks that all processes have the same facts.
 
     Raises:
-      ConfigError: in every process, with the values that differ and who has which.
+      ConfigError: in every process, with the values that differ and their processes.
     """
     everyone = processes.exchange("agreement", dict(facts))
     names = dict.fromkeys(name for one in everyone for name in one)
@@ -99,7 +99,7 @@ def _files_of(classes: Iterable[type]) -> list[Path]:
 
 
 def _digest(files: list[Path]) -> str:
-    """Returns a short fingerprint of the contents, with what they are called."""
+    """Returns a short fingerprint of the names and the contents of files."""
     root = files[0].parent if files else Path()
     digest = hashlib.sha256()
     for path in files:

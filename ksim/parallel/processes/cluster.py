@@ -1,7 +1,7 @@
-"""Which process of a run this one is: from the options, or from what started it.
+"""Finds the place of a process among those of a run, by the options or by its launcher.
 
-Detected, never guessed: what started the process says all three of address, count and number, or
-it is an error. Where several have left their variables the innermost counts (`mpirun` inside a
+It is detected, never guessed: the launcher gives all three of address, count and number, or it is
+an error. Where several launchers have left their variables the innermost counts (`mpirun` inside a
 Slurm job): ksim's own, then Open MPI's, then Slurm's.
 """
 
@@ -27,13 +27,13 @@ Environment = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ClusterPlace:
-    """One process among those of a run.
+    """Place of a process among those of a run.
 
     Attributes:
-      coordinator_address: where process 0 listens, `host:port`.
-      num_processes: how many processes there are, at least 2.
-      process_id: which one this is, from 0.
-      source: what said so, in words.
+      coordinator_address: address on which process 0 listens, `host:port`.
+      num_processes: number of processes, at least 2.
+      process_id: number of this one, from 0.
+      source: origin of these values, in words.
     """
 
     coordinator_address: str
@@ -43,11 +43,11 @@ class ClusterPlace:
 
 
 def find_place(options: ProcessesConfig, environment: Environment) -> ClusterPlace | None:
-    """Returns the place of this process; None if it is the only one.
+    """Returns the place of this process; `None` if it is the only one.
 
     Args:
-      options: what the user says. Each option that is given must agree with what is detected, but
-        for the address, which replaces the detected one.
+      options: the user's options. Each that is given must agree with the detected value, except the
+        address, which replaces the detected one.
       environment: the environment variables of the process.
 
     Raises:
@@ -90,7 +90,7 @@ def _detect(environment: Environment, address: str | None) -> ClusterPlace | Non
 
 
 def _from_ksim(environment: Environment, address: str | None) -> ClusterPlace | None:
-    """Variables of `python -m ksim.launch`, or set by hand, in a Kubernetes manifest say."""
+    """Reads variables of `python -m ksim.launch`, or set by hand, as in a Kubernetes manifest."""
     names = [ADDRESS_VARIABLE, COUNT_VARIABLE, ID_VARIABLE]
     is_pod = ID_VARIABLE not in environment and _POD_INDEX in environment
     if is_pod:
@@ -116,7 +116,7 @@ def _from_open_mpi(environment: Environment, address: str | None) -> ClusterPlac
 
 
 def _open_mpi_address(environment: Environment, is_one_host: bool) -> str:
-    """Returns an address on the host of `mpirun`, with a port that the job alone has."""
+    """Returns an address on the host of `mpirun`, with a port of this job."""
     uri = environment.get("OMPI_MCA_orte_hnp_uri", "")  # Open MPI 4
     job = uri.split(";")[0] or environment.get("PMIX_NAMESPACE", "").split("@")[0]
     if not job:
@@ -137,7 +137,7 @@ def _open_mpi_address(environment: Environment, is_one_host: bool) -> str:
 
 
 def _from_slurm(environment: Environment, address: str | None) -> ClusterPlace | None:
-    """Variables of a task that `srun` started; a batch script or `salloc` alone is one process."""
+    """Reads variables of a task of `srun`; a batch script or `salloc` alone is one process."""
     if "SLURM_STEP_ID" not in environment or "SLURM_PROCID" not in environment:
         return None
     names = ["SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_PROCID"]
@@ -186,6 +186,6 @@ def _count_and_id(found: Mapping[str, str], count_name: str, id_name: str) -> tu
 
 
 def _port_of(job: str) -> int:
-    """Returns the same port in all processes of a job, and most likely another for another job."""
+    """Returns a port that is the same in all processes of a job, and rarely that of another job."""
     digest = hashlib.sha256(job.encode()).digest()
     return _FIRST_PORT + int.from_bytes(digest[:4], "big") % _NUM_PORTS

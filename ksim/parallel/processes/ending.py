@@ -1,8 +1,8 @@
-"""How a process ends when the run cannot go on without another one.
+"""Ends a process when the run cannot go on without another one.
 
-A process that waits in a collective for one that is lost cannot be woken, and JAX's own shutdown
-waits minutes for it. So the process says what happened, and ends at once: checkpoints are whole or
-absent at any moment.
+A process that waits in a collective for a lost one cannot be woken, and JAX's own shutdown waits
+minutes for it. So the process reports the loss, and ends at once: checkpoints are whole or absent
+at any moment.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import sys
 import threading
 
 LOST_STATUS = 75
-"""Exit status of a process that ends because another one is lost (EX_TEMPFAIL: try again)."""
+"""Exit status of a process that ends because another is lost (EX_TEMPFAIL: try again)."""
 
 _logger = logging.getLogger(__name__)
 _is_ending = threading.Lock()
@@ -32,7 +32,7 @@ def end_because_of_loss(message: str) -> None:
 
 
 def end_at_once(status: int) -> None:
-    """Writes out what is buffered and ends the process, without JAX's shutdown."""
+    """Flushes the output and ends the process, without JAX's shutdown."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if stream.isatty():

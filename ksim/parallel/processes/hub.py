@@ -1,9 +1,10 @@
-"""What process 0 runs beside its work: the processes meet here, and are missed here.
+"""Hub of a run: processes register, exchange values, and are reported when lost.
 
-Every process, process 0 too, is connected to the hub by one TCP connection. The hub collects one
-value of each for an exchange, and sends all of them to all. It hears of each at short intervals;
-one whose connection closes or that is silent for too long is lost, and the hub says so to the
-others. It is a thread that computes nothing. What it reads is JSON, and nothing of it is run.
+It is a thread of process 0. Every process, process 0 too, has one TCP connection to it. The hub
+collects one value of each for an exchange, and sends all of them to all. It expects a message of
+each at short intervals; a process whose connection closes or that is silent for too long is lost,
+and the hub tells the others. The thread computes nothing. It reads JSON, and never runs what it
+reads.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from ksim.parallel.processes.wire import ConnectionLostError, Message, Processes
 
 
 def beat_interval(heartbeat_timeout: float) -> float:
-    """Returns how often a process shows that it lives, s."""
+    """Returns the interval at which a process shows that it lives, s."""
     return min(2.0, heartbeat_timeout / 5)
 
 
@@ -30,7 +31,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     Raises:
       ConfigError: if this machine does not have the address.
-      ProcessesError: if the port is taken: it may be free when the run is started again.
+      ProcessesError: if the port is taken; it may be free when the run is started again.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -57,7 +58,7 @@ class _Member:
 
 @dataclass
 class _Round:
-    """An exchange that some have come to."""
+    """An exchange that some processes have come to."""
 
     tag: str
     deadline: float
@@ -77,10 +78,10 @@ class Hub:
         """Starts to serve, in a thread of its own.
 
         Args:
-          listening: where the processes connect.
-          num_processes: how many there will be.
-          startup_timeout: how long to wait until all are there, s.
-          heartbeat_timeout: how long one may be silent, s.
+          listening: the socket to which the processes connect.
+          num_processes: the number of processes to come.
+          startup_timeout: longest wait until all are there, s.
+          heartbeat_timeout: longest silence of a process, s.
         """
         self._listening = listening
         self._count = num_processes
@@ -96,7 +97,7 @@ class Hub:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops to serve, whoever is still there."""
+        """Stops serving, whoever is still connected."""
         self._has_ended = True
         self._thread.join()
         for wire in (*self._strangers, *(member.wire for member in self._members.values())):
@@ -128,7 +129,7 @@ class Hub:
         self._listening.close()
         self._selector.close()
 
-    # Those who come.
+    # Processes that register.
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):  # a connection that is closed again already
@@ -150,7 +151,7 @@ class Hub:
                 self._welcome(wire, message)
 
     def _welcome(self, wire: Wire, message: Message) -> None:
-        """Takes a process in; the last one starts the run."""
+        """Registers a process; the last one starts the run."""
         try:
             peer, count = peer_from(message.get("hello")), message.get("num_processes")
         except ValueError:
@@ -177,13 +178,13 @@ class Hub:
                 self._tell_all({"welcome": peers})
 
     def _refuse(self, reason: str, wire: Wire) -> None:
-        """Ends the start for all: it could not succeed any more."""
+        """Ends the start for all, since it cannot succeed any more."""
         for each in (wire, *(member.wire for member in self._members.values())):
             with contextlib.suppress(ConnectionLostError):
                 each.send({"refused": reason})
         self._has_ended = not self._has_started
 
-    # Those who are there.
+    # Messages of registered processes.
 
     def _answer(self, member: _Member, message: Message) -> None:
         member.last_heard = time.monotonic()
@@ -212,7 +213,7 @@ class Hub:
             self._tell_all({"values": values, "tag": tag})
 
     def _those_behind(self, member: _Member) -> str:
-        """Says who had not come as far as a process that fails: it may have waited for them."""
+        """Returns the processes that are behind a failing one, which may have waited for them."""
         behind = [
             f"; {other.peer} still stood at {other.position}"
             for other in self._members.values()
@@ -220,7 +221,7 @@ class Hub:
         ]
         return "".join(behind)
 
-    # Those who are missing.
+    # Lost processes.
 
     def _look_for_the_missing(self, now: float, start: float) -> None:
         for wire in [wire for wire, since in self._strangers.items() if now - since > 10]:
@@ -262,14 +263,14 @@ class Hub:
             del self._members[member.peer.index]
 
     def _lose(self, lost: _Member, reason: str) -> None:
-        """Tells all, the lost one last; a run goes on with all of its processes or not at all."""
+        """Tells all, the lost one last: a run goes on with all of its processes or not at all."""
         for member in sorted(self._members.values(), key=lambda member: member is lost):
             if not member.has_left:
                 with contextlib.suppress(ConnectionLostError):
                     member.wire.send({"lost": lost.peer.index, "reason": reason})
         self._has_ended = True
 
-    # In general.
+    # Connections.
 
     def _member_of(self, wire: Wire) -> _Member | None:
         return next((m for m in self._members.values() if m.wire is wire), None)

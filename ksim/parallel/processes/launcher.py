@@ -1,4 +1,4 @@
-"""What a process tells `python -m ksim.launch`, if that has started it."""
+"""Reports a run to `python -m ksim.launch`, if that has started the process."""
 
 import contextlib
 import json
@@ -8,11 +8,11 @@ REPORT_VARIABLE = "KSIM_LAUNCH_REPORT_FD"
 
 
 def report_to_launcher(run_dir: str, step: int) -> None:
-    """Says where the run is and which checkpoint is its newest, so that a restart continues it.
+    """Reports the run's directory and its newest checkpoint, so that a restart continues it.
 
     Args:
       run_dir: the run's directory.
-      step: iterations that the newest checkpoint holds; 0 if there is none.
+      step: iterations in the newest checkpoint; 0 without a checkpoint.
     """
     number = os.environ.get(REPORT_VARIABLE)
     if number is None:

@@ -1,4 +1,4 @@
-"""A process's connection to the others, and the watch that ends it when one of them is lost."""
+"""Connects a process to the others, and ends it when one of them is lost."""
 
 import contextlib
 import re
@@ -15,10 +15,10 @@ from ksim.parallel.processes.hub import beat_interval
 from ksim.parallel.processes.peer import Peer, peer_from
 from ksim.parallel.processes.wire import ConnectionLostError, Message, ProcessesError, Wire
 
-# A peer that is killed makes JAX raise here, a moment before or after the hub says who it was.
+# When a peer is killed JAX raises here, a moment before or after the hub names it.
 _SECONDS_TO_HEAR_WHO_WAS_LOST = 1.0
 
-# How an error of JAX's runtime begins: "UNKNOWN: Gloo AllGather failed".
+# The beginning of an error of JAX's runtime, as in "UNKNOWN: Gloo AllGather failed".
 _STATUS = re.compile("(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): ")
 
 
@@ -38,16 +38,16 @@ def connect(
       host: the machine of process 0, by name or number.
       port: the port on which its hub listens.
       index: the number of this process.
-      num_processes: how many there are.
-      startup_timeout: how long to wait for the others, s.
-      heartbeat_timeout: how long the hub may be silent, s.
-      exchange_timeout: how long the first waits for the last in an exchange, s.
+      num_processes: the number of processes.
+      startup_timeout: longest wait for the others, s.
+      heartbeat_timeout: longest silence of the hub, s.
+      exchange_timeout: longest wait of the first for the last in an exchange, s.
       on_lost: called with a message, in the watching thread, when a process is lost; it does not
-        come back if it ends this process.
+        return if it ends this process.
 
     Raises:
       ProcessesError: if they are not all there in time.
-      ConfigError: if what this process says contradicts what others say.
+      ConfigError: if this process contradicts others.
     """
     deadline = time.monotonic() + startup_timeout
     wire = Wire(_reach(host, port, index, deadline, startup_timeout))
@@ -109,7 +109,7 @@ class Member(ProcessGroup):
 
     @property
     def own_host(self) -> str:
-        """The address of the network interface that leads to process 0."""
+        """Address of the network interface that leads to process 0."""
         return self._wire.socket.getsockname()[0]
 
     def exchange(self, tag: str, value: Any, timeout_seconds: float | None = None) -> list[Any]:
@@ -191,7 +191,7 @@ class Member(ProcessGroup):
                 self._lose(0, f"has been silent for {now - last_heard:.0f} s")
 
     def take(self, message: Message) -> None:
-        """Heeds what the hub says."""
+        """Acts on a message of the hub."""
         match message:
             case {"values": list(values), "tag": str(tag)}:
                 with self._news:
@@ -213,7 +213,7 @@ class Member(ProcessGroup):
 
 
 def _reach(host: str, port: int, index: int, deadline: float, timeout: float) -> socket.socket:
-    """Connects to the hub, which may not be there yet."""
+    """Connects to the hub, which may not listen yet."""
     while True:
         try:
             return socket.create_connection((host, port), timeout=5.0)
@@ -240,6 +240,6 @@ def _first_answer(wire: Wire, deadline: float) -> list[Message]:
 
 
 def _is_from_jax(error: BaseException) -> bool:
-    """Whether an error is one of JAX's runtime, which raises some as a `ValueError`."""
+    """Returns whether an error is one of JAX's runtime, which raises some as `ValueError`."""
     is_status = isinstance(error, ValueError) and _STATUS.match(str(error)) is not None
     return is_status or type(error).__name__ in ("JaxRuntimeError", "XlaRuntimeError")

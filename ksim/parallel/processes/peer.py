@@ -1,4 +1,4 @@
-"""Who takes part in a run."""
+"""Describes the processes that take part in a run."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ class Peer:
     Attributes:
       index: its number, from 0.
       host: the name of its machine.
-      boot: what tells machines of the same name apart; empty if the system does not say.
+      boot: an id that differs between machines of the same name; empty if the system has none.
       pid: its number there.
       cores: the processor cores that it may use, in order.
     """
@@ -34,7 +34,7 @@ def peer_from(message: object) -> Peer:
     """Returns the peer that a message describes.
 
     Raises:
-      ValueError: if it describes none.
+      ValueError: if it does not describe a peer.
     """
     match message:
         case {

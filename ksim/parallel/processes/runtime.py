@@ -1,4 +1,4 @@
-"""Starting the processes of a run together: ksim's hub, then JAX's distributed runtime."""
+"""Starts the processes of a run together: ksim's hub, then JAX's distributed runtime."""
 
 import atexit
 import contextlib
@@ -50,11 +50,12 @@ def start_processes(
 ) -> ProcessGroup:
     """Joins the processes of the run, and starts JAX's distributed runtime among them.
 
-    Only the first call of a process does something. It must come before JAX starts its devices.
+    Only the first call of a process has an effect. It must come before JAX starts its devices.
 
     Args:
-      options: where the others are, unless what started the process says so.
-      facts: returns what all processes must agree on, by name; called if there are several.
+      options: the place of this process, unless its launcher gives it.
+      facts: returns the facts on which all processes must agree, by name; called if there are
+        several.
       num_local_devices: devices of this process; `None` for all, or one for each of several
         processes on a machine.
 
@@ -115,7 +116,7 @@ def _status_of(error: BaseException) -> int:
 
 
 def _leave() -> None:
-    """At exit: says goodbye, or ends without JAX's shutdown if something went wrong."""
+    """Leaves the run at exit, or ends without JAX's shutdown if something went wrong."""
     assert _running is not None
     uncaught = getattr(sys, "last_value", None)
     if _running.failure_status is None and isinstance(uncaught, BaseException):
@@ -152,7 +153,7 @@ def _meet(options: ProcessesConfig, place: ClusterPlace) -> Member:
 
 
 def _check_reachable(host: str, own_host: str, bound: socket.socket, place: ClusterPlace) -> None:
-    """Refuses a host name that means the loopback on its own machine, as some systems set it up."""
+    """Rejects a host name that is the loopback on its own machine, as on some systems."""
     address = ipaddress.ip_address(bound.getsockname()[0].split("%")[0])
     is_meant = host == "localhost" or _is_number(host) or own_host != host
     if address.is_loopback and not is_meant and host != socket.gethostname():
@@ -205,7 +206,7 @@ def _set_collective_timeout(seconds: float) -> None:
 
 
 def share_cores(group: ProcessGroup) -> None:
-    """Lets XLA start as many threads as fall to this process, of the cores that it shares."""
+    """Limits XLA's threads to this process's part of the cores that it shares."""
     sharing = group.peers_on_my_cores
     num_cores = len(group.peers[group.index].cores)
     if len(sharing) > 1:
@@ -213,7 +214,7 @@ def share_cores(group: ProcessGroup) -> None:
 
 
 def _local_device_ids(member: Member, num_local_devices: int | None) -> list[int] | None:
-    """Returns which GPUs this process takes, where several processes see all of a machine."""
+    """Returns the GPUs that this process takes, where several processes see all of a machine."""
     neighbours = member.peers_on_my_host
     if len(neighbours) == 1 or "CUDA_VISIBLE_DEVICES" in os.environ:
         return None

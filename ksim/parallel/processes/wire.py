@@ -1,4 +1,4 @@
-"""JSON objects over a TCP connection, one a line."""
+"""Sends JSON objects over a TCP connection, one a line."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ class ProcessesError(RuntimeError):
 
 
 class ConnectionLostError(ConnectionError):
-    """The other end is gone, or says what ksim does not."""
+    """The other end is gone, or does not speak ksim's language."""
 
 
 class Wire:

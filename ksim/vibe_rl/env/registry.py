@@ -14,10 +14,10 @@ def make(name: str) -> tuple[Environment, EnvParams]:
     """Returns an environment that comes with ksim, and its parameters.
 
     Args:
-      name: such as `CartPole-v1`. Environments of your own need no name: pass the object.
+      name: the name, as `CartPole-v1`. Environments of your own need no name: pass the object.
 
     Raises:
-      ValueError: if there is none of that name; it says which there are.
+      ValueError: if there is no such environment; the message lists those that exist.
     """
     if name not in _ENVIRONMENTS:
         message = unknown_name_message(name, _ENVIRONMENTS, kind="environment", place="in ksim")

@@ -1,4 +1,4 @@
-"""How many devices there are, and arrays on them."""
+"""Number of devices, and arrays on them."""
 
 from ksim.functional.replication import (
     get_num_devices,

@@ -1,4 +1,4 @@
-"""Training by the name, and with the arguments, of vibe-rl's guide."""
+"""Training by the name and the arguments of vibe-rl's guide."""
 
 from ksim.envs import Environment
 from ksim.functional import (
