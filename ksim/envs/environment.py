@@ -65,7 +65,7 @@ class Timestep:
 
 @struct.dataclass
 class RunContext:
-    """What the run tells an environment in every step.
+    """Level and memory of the run, handed to an environment in every step.
 
     Attributes:
       level: `[]` curriculum level in [0, 1].
@@ -143,7 +143,7 @@ class Environment(ABC):
 
     @property
     def has_memory(self) -> bool:
-        """Whether something of an episode outlives it; the next one then depends on the last."""
+        """Returns whether something of an episode outlives it: the next one depends on the last."""
         return False
 
     def first_state(self, key: Key[Array, ""]) -> State:

@@ -135,6 +135,7 @@ def check_devices_run_warp(devices: Sequence[jax.Device], graph_mode: str) -> No
 def _is_cuda(device: jax.Device) -> bool:
     """Whether a device is an NVIDIA GPU; AMD's are called `gpu` too."""
     import jax
-    from jax.extend import backend
 
-    return "cuda" in backend.backends() and device in jax.devices("cuda")
+    from ksim.xla.backend import has_platform
+
+    return has_platform("cuda") and device in jax.devices("cuda")

@@ -121,7 +121,7 @@ class StepState:
 
 @struct.dataclass
 class EpisodeEnd:
-    """How an episode of one environment went.
+    """The end of an episode of one environment.
 
     Attributes:
       state: after its last control step; its time is the length of the episode.

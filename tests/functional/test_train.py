@@ -23,7 +23,7 @@ from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 SMALL = {"n_steps": 16, "n_minibatches": 4, "n_epochs": 2, "hidden_sizes": (16,)}
 TOTAL_ENVS = 8
-# As in tests/training/test_invariance.py: some numbers are sums that nearly cancel.
+# As in tests/training/devices/test_invariance.py: some numbers are sums that nearly cancel.
 TOLERANCE = {"rtol": 1e-4, "atol": 2e-6}
 
 

@@ -15,7 +15,7 @@ from ksim.terms.term import EpisodeEnd, StepState
 
 @struct.dataclass
 class EpisodeRecord:
-    """What is noted of an episode for terms that remember it.
+    """Notes of an episode, for terms that remember it.
 
     Attributes:
       is_terminated: `[]` whether its last step was a failure.
