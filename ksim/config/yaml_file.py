@@ -11,11 +11,14 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
+from ksim.config.automatic import Automatic
 from ksim.config.config import Config
 from ksim.config.nearest import did_you_mean
 from ksim.config.option import ConfigError, Option, options_of
 from ksim.config.setting import ConfigType, Setting, find_option, merge_settings
 from ksim.config.value import leaves, value_text
+
+_WRITTEN = (bool, int, float, str, Enum, PurePath, Automatic)
 
 
 def save_config(
@@ -131,6 +134,6 @@ def _words(node: yaml.Node) -> Iterator[str]:
 
 def _yaml_text(option: Option, value: object) -> str:
     for leaf in leaves(value):
-        if leaf is not None and not isinstance(leaf, (bool, int, float, str, Enum, PurePath)):
+        if leaf is not None and not isinstance(leaf, _WRITTEN):
             raise TypeError(f"{option.name}: a {type(leaf).__name__} cannot be written as YAML.")
     return value_text(value)

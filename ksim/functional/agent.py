@@ -1,5 +1,6 @@
 """The agent of `train_ppo`: the state that it has learned, and acting by it."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -87,6 +88,10 @@ class PPO:
         environment = joined_environment(env, obs_shape, n_actions)
         config = PPOConfig() if config is None else config
         check_kind("config", config, PPOConfig, "a ksim.vibe_rl.algorithms.ppo.PPOConfig")
+        if (
+            config.matmul_precision == "auto"
+        ):  # nothing is trained here that would be worth a measurement
+            config = dataclasses.replace(config, matmul_precision="float32")
         runner_config = RunnerConfig(
             total_timesteps=config.n_steps * config.n_minibatches,
             num_envs=config.n_minibatches,

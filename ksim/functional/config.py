@@ -63,5 +63,6 @@ class RunnerConfig(SplitParametersConfig):
     is_progress_shown: bool = option(True, help="Print what the run is doing, and how it goes.")
     is_compilation_cached: bool = option(
         False,
-        help="Keep compiled programs in the user's cache directory: the next start is faster.",
+        help="Keep compiled programs, and what auto has measured of this machine, in the user's"
+        " cache directory: the next start is faster.",
     )

@@ -31,6 +31,7 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
         _check_devices(ppo_config, runner_config, num_devices)
         self._given = environment
         self._ppo_config = ppo_config
+        self.is_progress_shown = runner_config.is_progress_shown
         self.num_updates = _num_updates(ppo_config, runner_config, num_devices)
         super().__init__(_task_config(ppo_config, runner_config, num_devices, self.num_updates))
 
@@ -46,6 +47,13 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
             return algorithm
         n_minibatches = self._ppo_config.n_minibatches
         return dataclasses.replace(algorithm, num_batches=n_minibatches, num_segments=n_minibatches)
+
+    def minibatch_shape(self) -> tuple[int, int]:
+        """See `RLTask.minibatch_shape`; a piece of the rollout of every environment."""
+        num_steps, num_envs = super().minibatch_shape()
+        if self._ppo_config.has_memory:
+            return num_steps, num_envs
+        return num_steps // self._ppo_config.n_minibatches, num_envs
 
     def get_partitioner(self) -> Partitioner:
         """Returns the partitioner; for one device without the warning that it is only one."""
@@ -74,6 +82,7 @@ def _task_config(
         rollout_length_frames=ppo_config.n_steps,
         num_passes=ppo_config.n_epochs,
         max_steps=num_updates,
+        is_compilation_cached=runner_config.is_compilation_cached,
         seed=runner_config.seed,
     )
 

@@ -102,6 +102,8 @@ def train_ppo(
     console = None if runner_config.is_progress_shown else Console(file=io.StringIO())
     with RunStatus(task.num_updates, console) as status:
         status.message(_introduction(env, program))
+        for name, note in program.notes.items():
+            status.message(f"{name}={getattr(task.config, name)}: {note}")
         settings = _loop_settings(runner_config.seed, task.num_updates)
         loop = TrainingLoop(program, settings, None, [recorder], status)
         # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.

@@ -1,4 +1,4 @@
-"""Options that are settled when the devices are known: how many environments, and what follows."""
+"""Settles the options that depend on the devices: environments, their scaling, precision."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from ksim.training.start import Start
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
+
+MATMUL_PRECISION = "matmul_precision"
+"""Of a checkpoint's metadata: what the networks multiplied in, `float32` or `bfloat16`."""
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @runtime_checkable
@@ -88,6 +93,60 @@ def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, d
         "batch_size": f"follows from num_envs=auto: {num_batches} minibatches, as by default.",
     }
     return dataclasses.replace(config, num_envs=num_envs, batch_size=batch_size), notes
+
+
+def settle_matmul_precision(task: Any, start: Start) -> tuple[Any, str]:
+    """Chooses the precision of matrix products for a config that says `matmul_precision=auto`.
+
+    A run that is continued keeps the precision that it had. Otherwise the networks are timed in
+    both, on CPUs; process 0 decides for all.
+
+    Args:
+      task: an `RLTask` whose other options are settled.
+      start: where its run starts.
+
+    Returns:
+      Its config with `float32` or `bfloat16`, and why.
+    """
+    from ksim.parallel.processes import current_processes
+
+    processes = current_processes()
+    chosen = _choose_matmul_precision(task, start) if processes.is_main else None
+    precision, reason = processes.from_main("the precision of matrix products", chosen)
+    return dataclasses.replace(task.config, matmul_precision=precision), reason
+
+
+def _choose_matmul_precision(task: Any, start: Start) -> tuple[str, str]:
+    import jax
+
+    from ksim.preflight.matmul_speed import Minibatch, matmul_times
+    from ksim.reporting.status import RunStatus
+
+    config, device = task.config, task.partitioner.devices[0]
+    before = {} if start.checkpoint is None else start.checkpoint.metadata
+    if before.get(MATMUL_PRECISION) in PRECISIONS:
+        return before[MATMUL_PRECISION], f"matmul_precision=auto: as {start.path} was trained."
+    if device.platform != "cpu":
+        return (
+            "float32",
+            f"matmul_precision=auto rounds on CPUs only, and this is {device.platform}.",
+        )
+
+    def model_shapes(precision: str) -> Any:
+        other = copy.copy(task)
+        other.config = dataclasses.replace(config, matmul_precision=precision)
+        return jax.eval_shape(lambda: other._get_initial_model(jax.random.key(0)))
+
+    num_steps, num_envs = task.minibatch_shape()
+    minibatch = Minibatch(
+        task.environment.observation_shapes(),
+        num_steps,
+        num_envs // task.partitioner.num_devices,
+        device,
+    )
+    with RunStatus(is_shown=task.is_progress_shown) as status:
+        models = {precision: model_shapes(precision) for precision in PRECISIONS}
+        return matmul_times(models, minibatch, status, config.is_compilation_cached).choice()
 
 
 def settle_weak_scaling(config: Any, num_devices: int) -> tuple[Any, dict[str, str]]:

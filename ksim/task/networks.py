@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable
 
-import jax
-
 from ksim.config.concerns import NetworkConfig
 from ksim.envs import DiscreteActions, Environment
 from ksim.nn import ActorCritic
-from ksim.task.precision import settle_matmul_precision
 
 
 def default_model(
@@ -18,6 +15,8 @@ def default_model(
 ) -> ActorCritic:
     """Returns an actor-critic as the network options say.
 
+    `matmul_precision=auto` is settled when a task is built, and is float32 before.
+
     Args:
       environment: gives the observations and the actions.
       config: the options.
@@ -25,7 +24,7 @@ def default_model(
       critic_observations: what the critic sees; everything by default.
     """
     space = environment.action_space
-    precision, _ = settle_matmul_precision(config.matmul_precision, jax.default_backend())
+    is_settled = config.matmul_precision != "auto"
     is_discrete = isinstance(space, DiscreteActions)
     return ActorCritic.create(
         environment.observation_shapes(),
@@ -37,5 +36,5 @@ def default_model(
         actor_observations=actor_observations,
         critic_observations=critic_observations,
         init_std=config.init_std,
-        matmul_precision=precision,
+        matmul_precision=config.matmul_precision if is_settled else "float32",
     )

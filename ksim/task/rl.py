@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import sys
 from abc import abstractmethod
@@ -49,6 +48,9 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
     start: Start
     """Where the run starts; found, and verified, whenever the task is built."""
+
+    is_progress_shown: bool = True
+    """Whether it shows what it does while it is built."""
 
     def __init__(self, config: ConfigT) -> None:
         """Checks the options, without starting JAX.
@@ -167,6 +169,10 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         """What sets the level, built once."""
         return self.get_curriculum(self.environment.physics_model)
 
+    def minibatch_shape(self) -> tuple[int, int]:
+        """Returns the steps and the environments of a minibatch, over all devices."""
+        return self.config.rollout_length(self.environment.ctrl_dt), self.config.batch_size
+
     def _get_initial_model(self, rng: PRNGKeyArray) -> Model:
         """Creates and returns the initial model: a pytree whose array leaves are parameters."""
         from ksim.nn import bind
@@ -209,8 +215,12 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
           ValueError, TypeError, KeyError: if the hooks or options do not fit together.
         """
         self.settle()
+        from ksim.task.automatic import MATMUL_PRECISION, settle_matmul_precision
         from ksim.training.actor import InTurn
         from ksim.training.program import Program
+
+        if self.config.matmul_precision == "auto":
+            self.config, self._notes["matmul_precision"] = settle_matmul_precision(self, self.start)
 
         environment = self.environment
         return Program(
@@ -227,6 +237,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             initial_model=self._get_initial_model,
             initial_env_state=self._get_initial_env_state,
             rollout=self._rollout,
+            kept_options={MATMUL_PRECISION: self.config.matmul_precision},
         )
 
     def settle(self) -> None:
@@ -244,15 +255,6 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
             self.config, notes = settle_automatic(self, self.start)
             self._notes |= notes
-        if self.config.matmul_precision == "auto":
-            from ksim.parallel.processes import check_agreement, current_processes
-            from ksim.task.precision import settle_matmul_precision
-
-            platform = self.partitioner.devices[0].platform
-            precision, reason = settle_matmul_precision("auto", platform)
-            check_agreement(current_processes(), {"matmul_precision chosen by auto": precision})
-            self.config = dataclasses.replace(self.config, matmul_precision=precision)
-            self._notes["matmul_precision"] = reason
 
     def verify_setup(self) -> Preflight:
         """Compiles the task, runs two iterations of it on its devices, and shows what was found.

@@ -94,6 +94,7 @@ class Program:
       rollout: acts on one device's environments.
       acting: where the rollout runs, and when.
       notes: what to remember of options that were settled for these devices, by name.
+      kept_options: values of such options that a continued run keeps; stored with checkpoints.
     """
 
     task_name: str
@@ -109,6 +110,7 @@ class Program:
     rollout: Rollout
     acting: Acting
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    kept_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def actor(self) -> Partitioner:

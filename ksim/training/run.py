@@ -213,7 +213,8 @@ def _loop_settings(config: TrainingConfig, program: Program, start: Start) -> Lo
             every_n_steps=config.save_every_n_steps,
             every_n_seconds=config.save_every_n_seconds,
             num_kept=config.keep_checkpoints,
-            metadata=start.metadata(config, program.task_name, program.num_envs),
+            metadata=start.metadata(config, program.task_name, program.num_envs)
+            | dict(program.kept_options),
         ),
         single_device_rate=single_device_rate(config),
     )

@@ -27,11 +27,7 @@ def enable_compilation_cache() -> Path | None:
     if configured:
         return Path(configured)
     try:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        private = root / "ksim" / "jax"
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
-        private.chmod(0o700)
-        directory = private / f"{num_xla_threads()}-threads"
+        directory = private_cache_directory("jax") / f"{num_xla_threads()}-threads"
         directory.mkdir(exist_ok=True)
     except (OSError, RuntimeError) as error:  # the latter if there is no home
         _logger.warning(
@@ -43,3 +39,17 @@ def enable_compilation_cache() -> Path | None:
     jax.config.update("jax_compilation_cache_dir", str(directory))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     return directory
+
+
+def private_cache_directory(name: str) -> Path:
+    """Creates a folder of ksim's in the user's cache directory, for this user alone.
+
+    Raises:
+      OSError: if it cannot be made.
+      RuntimeError: if the user has no home.
+    """
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    private = root / "ksim" / name
+    private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private.chmod(0o700)
+    return private

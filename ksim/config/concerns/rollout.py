@@ -62,9 +62,9 @@ class RolloutConfig(Config):
                 continue
             options = options_of(config_class)
             num_envs, batch_size = options["num_envs"].default, options["batch_size"].default
-            assert isinstance(num_envs, int)
-            assert isinstance(batch_size, int)
             if not isinstance(num_envs, Automatic):
+                assert isinstance(num_envs, int)
+                assert isinstance(batch_size, int)
                 return max(1, num_envs // batch_size)
         raise AssertionError("RolloutConfig itself has a number")
 

@@ -56,7 +56,8 @@ class RunConfig(Config):
     )
     is_compilation_cached: bool = option(
         True,
-        help="Keep compiled programs in the user's cache directory: the next start is faster.",
+        help="Keep compiled programs, and what auto has measured of this machine, in the user's"
+        " cache directory: the next start is faster.",
     )
 
     def validate(self) -> None:
