@@ -33,7 +33,8 @@ def draw(
             camera.type = mujoco.mjtCamera.mjCAMERA_TRACKING
             camera.trackbodyid = body_id
     with mujoco.Renderer(mj_model, height, width) as renderer:
-        for pose in qpos:
+        for number, pose in enumerate(qpos):
+            print(f"{number}/{len(qpos)}", flush=True)  # film.py reads how far it is
             mj_data.qpos[:] = pose
             mujoco.mj_forward(mj_model, mj_data)
             renderer.update_scene(mj_data, camera)

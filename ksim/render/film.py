@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import mujoco
 import numpy as np
 
 from ksim.config import ConfigError
 from ksim.physics import PhysicsModel
+from ksim.reporting.status import OnProgress
 
 HEADLESS_BACKENDS = ("egl", "osmesa")
 DRAWING_PROGRAM = Path(__file__).with_name("drawing.py")
@@ -72,7 +75,12 @@ def body_to_follow(model: PhysicsModel) -> int | None:
 
 
 def make_film(
-    mj_model: Any, qpos: np.ndarray, seconds_per_pose: float, picture: Picture, path: Path
+    mj_model: Any,
+    qpos: np.ndarray,
+    seconds_per_pose: float,
+    picture: Picture,
+    path: Path,
+    on_progress: OnProgress = lambda share: None,
 ) -> str:
     """Draws poses `[T, nq]` and writes them as .mp4 or .gif, by the name of `path`.
 
@@ -85,6 +93,7 @@ def make_film(
       seconds_per_pose: simulated time between two of them, s.
       picture: size, speed and camera of the film.
       path: the file to write; its folder is made.
+      on_progress: is told the share of the images that are drawn.
 
     Returns:
       The OpenGL backend that was used.
@@ -101,7 +110,7 @@ def make_film(
         complaints = []
         for backend in _backends():
             complaint = _film_with(
-                backend, model_path, poses_path, seconds_per_pose, picture, film_path
+                backend, model_path, poses_path, seconds_per_pose, picture, film_path, on_progress
             )
             if complaint is None:
                 film_path.replace(path)
@@ -128,6 +137,7 @@ def _film_with(
     seconds_per_pose: float,
     picture: Picture,
     film_path: Path,
+    on_progress: OnProgress,
 ) -> str | None:
     """Makes the film in another process; returns the last line of its errors if it failed."""
     num_poses = np.load(poses_path, mmap_mode="r", allow_pickle=False).shape[0]
@@ -140,18 +150,48 @@ def _film_with(
         command += [f"--camera={picture.camera}"]
     if picture.body_id is not None:
         command += [f"--body={picture.body_id}"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own interpreter and program
-            command,
-            env=os.environ | {"MUJOCO_GL": backend},
-            capture_output=True,
-            text=True,
-            timeout=FIRST_IMAGE_SECONDS + num_poses,  # a second for an image is slow indeed
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return "it did not answer in time"
-    if done.returncode == 0 and film_path.exists():
-        return None
-    words = done.stderr.strip().splitlines()
-    return words[-1] if words else f"the process ended with status {done.returncode}"
+    seconds = FIRST_IMAGE_SECONDS + num_poses  # a second for an image is slow indeed
+    environment = os.environ | {"MUJOCO_GL": backend}
+    with tempfile.TemporaryFile("w+") as errors:
+        status = _draw(command, environment, errors, seconds, on_progress)
+        if status is None:
+            return "it did not answer in time"
+        if status == 0 and film_path.exists():
+            return None
+        errors.seek(0)
+        words = errors.read().strip().splitlines()
+    return words[-1] if words else f"the process ended with status {status}"
+
+
+def _draw(
+    command: list[str],
+    environment: Mapping[str, str],
+    errors: IO[str],
+    seconds: float,
+    on_progress: OnProgress,
+) -> int | None:
+    """Runs the program that draws; returns its exit status, or `None` if it took too long."""
+    has_taken_too_long = threading.Event()
+
+    def give_up() -> None:
+        has_taken_too_long.set()
+        process.kill()
+
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and program
+        command, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+    ) as process:
+        assert process.stdout is not None
+        timer = threading.Timer(seconds, give_up)
+        timer.start()
+        try:
+            for line in process.stdout:
+                number, slash, total = line.strip().partition("/")
+                if slash and number.isdecimal() and total.isdecimal():  # a driver may print, too
+                    on_progress(int(number) / int(total))
+            process.wait()
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
+    return None if has_taken_too_long.is_set() else process.returncode

@@ -11,8 +11,12 @@ from jaxtyping import Array, Float
 from ksim.config import ConfigError
 from ksim.envs import Environment
 from ksim.envs.mujoco.environment import MujocoEnvironment
+from ksim.reporting.status import OnProgress
 from ksim.rl import Policy
 from ksim.rl.rollout import act_once
+
+STEPS_AT_ONCE = 25
+"""Control steps that are played by one call, between two signs of progress."""
 
 
 def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment:
@@ -74,13 +78,20 @@ def record(
     level: Float[Array | np.ndarray, ""],
     seed: int,
     num_steps: int,
+    on_progress: OnProgress = lambda share: None,
 ) -> np.ndarray:
     """Returns the poses `[num_steps, nq]` of one environment, beginning with a new episode."""
-    step, first = stepper(environment, policy, level, seed)
+    step, state = stepper(environment, policy, level, seed)
+    steps_at_once = min(num_steps, STEPS_AT_ONCE)
 
     @jax.jit
-    def play(state: Any) -> Array:
-        _, (qpos, _) = jax.lax.scan(lambda state, _: step(state), state, None, num_steps)
-        return qpos
+    def play(state: Any) -> tuple[Any, Array]:
+        state, (qpos, _) = jax.lax.scan(lambda state, _: step(state), state, None, steps_at_once)
+        return state, qpos
 
-    return np.asarray(play(first))
+    poses: list[np.ndarray] = []
+    for begun in range(0, num_steps, steps_at_once):
+        state, qpos = play(state)
+        poses.append(np.asarray(qpos))
+        on_progress(min(1.0, (begun + steps_at_once) / num_steps))
+    return np.concatenate(poses)[:num_steps]

@@ -64,11 +64,13 @@ def film_checkpoint(program: Program, config: WatchedRunConfig, start: Start) ->
     policy = deterministic_policy(program, train_state)
     num_steps = max(1, round(config.video_seconds / environment.ctrl_dt))
     with RunStatus() as status:
-        with status.phase(f"playing {config.video_seconds:g} s of {checkpoint}"):
-            qpos = record(environment, policy, train_state.level, config.seed, num_steps)
+        with status.phase(f"playing {config.video_seconds:g} s of {checkpoint}") as on_progress:
+            qpos = record(
+                environment, policy, train_state.level, config.seed, num_steps, on_progress
+            )
         try:
-            with status.phase("rendering the film"):
-                backend = make_film(mj_model, qpos, environment.ctrl_dt, picture, path)
+            with status.phase("drawing the film") as on_progress:
+                backend = make_film(mj_model, qpos, environment.ctrl_dt, picture, path, on_progress)
         except FilmError as error:
             raise ConfigError(str(error)) from error
         status.message(f"The film is {path} (drawn by {backend})")

@@ -4,7 +4,8 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,7 +17,10 @@ from ksim.reporting.terminal_logging import logging_to_terminal
 
 _logger = logging.getLogger(__name__)
 
-_IRREGULAR = {"building": "built", "writing": "wrote", "reading": "read", "running": "ran"}
+OnProgress = Callable[[float], None]
+"""Is told which share of a phase is done, from 0 to 1."""
+
+SECONDS_BETWEEN_PROGRESS = 10.0
 
 _SHOWN_METRICS = {
     "throughput/env_steps_per_second": ("env-steps/s", ",.0f"),
@@ -26,6 +30,27 @@ _SHOWN_METRICS = {
     "episode/return": ("return", ",.2f"),
     "episode/length": ("episode length", ",.1f"),
 }
+
+
+@dataclass
+class _Phase:
+    """What a run is doing.
+
+    Attributes:
+      name: the activity.
+      start: when it began, s.
+      shown: when a line last told of it, s.
+      share: how much of it is done; `None` if nobody says.
+    """
+
+    name: str
+    start: float
+    shown: float
+    share: float | None = None
+
+    def seconds_left(self, now: float) -> float | None:
+        """Returns the time to its end, if it goes on as it did."""
+        return None if not self.share else (now - self.start) * (1 - self.share) / self.share
 
 
 class RunStatus:
@@ -56,7 +81,7 @@ class RunStatus:
         self._console = console or Console()
         self._seconds_between_lines = seconds_between_lines
         self._spinner = Spinner("dots")
-        self._phases: tuple[tuple[str, float], ...] = ()
+        self._phases: tuple[_Phase, ...] = ()
         self._iteration: int | None = None
         self._metrics: Mapping[str, float] = {}
         self._start = self._first_time = self._last_time = time.monotonic()
@@ -87,24 +112,29 @@ class RunStatus:
         self._context.close()
 
     @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[None]:
+    def phase(self, name: str) -> Iterator[OnProgress]:
         """Names what the run is doing while the context lasts, with a clock, and how long it took.
 
         Args:
-          name: the activity, as in "compiling the rollout": first a verb that ends in "ing".
+          name: the activity, such as "compiling the rollout".
+
+        Yields:
+          A function to tell how much of it is done. On a terminal the display shows it, elsewhere
+          a line, not too often.
         """
         start = time.monotonic()
-        self._phases = (*self._phases, (name, start))
+        phase = _Phase(name, start, shown=start)
+        self._phases = (*self._phases, phase)
         if self._live is None:
             self.message(f"{name} ...")
         try:
-            yield
+            yield lambda share: self._show_progress(phase, share)
         except BaseException:
             self.message(f"stopped while {name}, after {time.monotonic() - start:.1f} s")
             raise
         finally:
             self._phases = self._phases[:-1]
-        self.message(f"{_in_past_tense(name)} in {time.monotonic() - start:.1f} s")
+        self.message(f"{name}: {time.monotonic() - start:.1f} s")
 
     def update(self, iteration: int, metrics: Mapping[str, float]) -> None:
         """Shows the latest iteration.
@@ -138,6 +168,14 @@ class RunStatus:
             self._is_output_lost = True
             _logger.warning("The run goes on, but its output is lost: %s", error)
 
+    def _show_progress(self, phase: _Phase, share: float) -> None:
+        phase.share, now = share, time.monotonic()
+        if self._live is None and share < 1 and now - phase.shown >= SECONDS_BETWEEN_PROGRESS:
+            phase.shown = now
+            left = phase.seconds_left(now)
+            rest = "" if left is None else f", about {left:.0f} s left"
+            self.message(f"{phase.name}: {share:.0%} after {now - phase.start:.0f} s{rest}")
+
     def _show_iteration(self) -> None:
         self._line_time = time.monotonic()
         self._is_line_due = False
@@ -170,10 +208,11 @@ class RunStatus:
 
     def _render(self) -> Group:
         phases = self._phases  # read once: this runs in the display's thread
-        name, since = phases[-1] if phases else ("", self._start)
         rows: list = []
         if phases:
-            self._spinner.update(text=f"{name}  {_clock(time.monotonic() - since)}")
+            name, now = phases[-1].name, time.monotonic()
+            done = "" if phases[-1].share is None else f"  {phases[-1].share:.0%}"
+            self._spinner.update(text=f"{name}{done}  {_clock(now - phases[-1].start)}")
             rows.append(self._spinner)
         text = Text()
         for label, value in self._fields():
@@ -187,11 +226,6 @@ class RunStatus:
 def _is_live(console: Console) -> bool:
     """Whether the console is a terminal that can redraw lines; not merely told to use colours."""
     return console.is_interactive and console.file.isatty()
-
-
-def _in_past_tense(name: str) -> str:
-    verb, _, rest = name.partition(" ")
-    return f"{_IRREGULAR.get(verb, verb.removesuffix('ing') + 'ed')} {rest}".rstrip()
 
 
 def _clock(seconds: float) -> str:

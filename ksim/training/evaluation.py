@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ksim.config.concerns import TrainingConfig
+from ksim.reporting.status import OnProgress
 from ksim.training.metrics import Metrics
 from ksim.training.program import EVALUATE, Program
 
@@ -58,6 +60,25 @@ class Episodes:
         }
 
 
+LONGEST_BY_DEFAULT = 10.0  # simulated s
+
+
+def evaluation_seconds(config: TrainingConfig, program: Program) -> float:
+    """Returns the length of an evaluation, simulated s.
+
+    Unless `eval_length_seconds` gives it, that is 10 s, or what all environments act in
+    `max_steps` iterations if that is shorter: a short run is not evaluated for longer than it
+    trains.
+    """
+    if config.eval_length_seconds is not None:
+        return config.eval_length_seconds
+    if config.max_steps is None:
+        return LONGEST_BY_DEFAULT
+    # The very first step only begins an episode.
+    num_steps = max(1, config.max_steps * program.rollout_length - 1)
+    return min(LONGEST_BY_DEFAULT, num_steps * program.environment.ctrl_dt)
+
+
 def run_episodes(
     program: Program,
     rollout: Callable[..., Any],
@@ -66,6 +87,7 @@ def run_episodes(
     seed: int,
     length_seconds: float,
     observations: Sequence[str] = (),
+    on_progress: OnProgress = lambda share: None,
 ) -> Episodes:
     """Runs the first episode of every environment with the deterministic policy.
 
@@ -83,6 +105,7 @@ def run_episodes(
       length_seconds: length of the evaluation, simulated s; the nearest number of steps, at least
         one, is counted at most in every environment.
       observations: the observations to keep, by name.
+      on_progress: is told the share of the rollouts that are done.
 
     Returns:
       The episodes.
@@ -104,6 +127,7 @@ def run_episodes(
             trajectory.is_valid,
         )
         rollouts.append(partitioner.gather_steps(kept))
+        on_progress((index + 1) / num_rollouts)
     seen, reward, is_terminated, is_truncated, is_valid = jax.tree.map(
         lambda *steps: np.concatenate(steps)[:num_steps], *rollouts
     )

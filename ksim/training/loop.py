@@ -174,7 +174,7 @@ class TrainingLoop:
     def _evaluate(self, compiled: CompiledProgram, state: RunState) -> Metrics:
         if self._settings.eval_length_seconds is None:
             return {}
-        with self._status.phase("evaluating the policy"):
+        with self._status.phase("evaluating the policy") as on_progress:
             episodes = run_episodes(
                 self._program,
                 compiled.rollout,
@@ -182,6 +182,7 @@ class TrainingLoop:
                 state.iteration,
                 self._settings.seed,
                 self._settings.eval_length_seconds,
+                on_progress=on_progress,
             )
             metrics = episodes.metrics()
         self.saver.note_evaluation(state.iteration, metrics["eval/episode/return"])

@@ -24,7 +24,12 @@ from ksim.storage.run_directory import RunDirectory, create_run_directory
 from ksim.storage.run_lock import run_lock
 from ksim.training.baseline import single_device_rate
 from ksim.training.compilation import compile_rollout
-from ksim.training.evaluation import Episodes, evaluation_environments, run_episodes
+from ksim.training.evaluation import (
+    Episodes,
+    evaluation_environments,
+    evaluation_seconds,
+    run_episodes,
+)
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop
 from ksim.training.metrics import Metrics
@@ -178,15 +183,16 @@ def evaluate_checkpoint(
             program.rollout_request(EVALUATE, 0),
             status,
         )
-        with status.phase("evaluating the policy"):
+        with status.phase("evaluating the policy") as on_progress:
             episodes = run_episodes(
                 program,
                 rollout,
                 state,
                 int(train_state.iteration),
                 config.seed,
-                config.eval_length_seconds,
+                evaluation_seconds(config, program),
                 observations,
+                on_progress,
             )
         status.message(f"{path}, {program.num_envs} episodes:")
         for name, value in episodes.metrics().items():
@@ -208,7 +214,7 @@ def _loop_settings(config: TrainingConfig, program: Program, start: Start) -> Lo
         max_steps=config.max_steps,
         eval_every_n_steps=config.eval_every_n_steps,
         stop_at_return=config.stop_at_return,
-        eval_length_seconds=config.eval_length_seconds,
+        eval_length_seconds=evaluation_seconds(config, program),
         saving=SaveSettings(
             every_n_steps=config.save_every_n_steps,
             every_n_seconds=config.save_every_n_seconds,

@@ -12,7 +12,7 @@ import pytest
 import ksim
 from ksim.config import ConfigError
 from ksim.physics import PhysicsModel
-from ksim.render import film
+from ksim.render import film, playback
 from ksim.render.film import FilmError, Picture, body_to_follow, make_film
 from ksim.render.playback import record
 from ksim.render.watching import deterministic_policy
@@ -94,7 +94,9 @@ def test_a_film_follows_the_robot(headless, tmp_path, name, plugin):
     model, qpos = moving_ball(20)
     picture = Picture(width=96, height=64, frames_per_second=25, body_id=1)
     # 20 poses, 20 ms apart: at 25 frames a second every other one.
-    assert make_film(model, qpos, 0.02, picture, tmp_path / "new" / name) == headless
+    path, shares = tmp_path / "new" / name, []
+    assert make_film(model, qpos, 0.02, picture, path, shares.append) == headless
+    assert shares == [number / 10 for number in range(10)]
     images = imageio.imread(tmp_path / "new" / name, plugin=plugin)
     assert images.shape == (10, 64, 96, 3)
     # The red ball stays in the middle, the blue one is left behind.
@@ -119,6 +121,26 @@ def test_a_broken_driver_is_an_error_and_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(FilmError, match=r"MUJOCO_GL=broken: .*Install ksim\[render\]"):
         make_film(model, qpos, 0.02, Picture(), tmp_path / "film.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("program", "complaint", "shares"),
+    [
+        ("import time; print('1/4', flush=True); time.sleep(60)", "did not answer in time", [0.25]),
+        ("import sys; print('hello'); sys.exit('no driver')", "no driver", []),
+        ("import os; print('3/4\\nx/y', flush=True); os._exit(7)", "ended with status 7", [0.75]),
+    ],
+)
+def test_what_drawing_dies_of(program, complaint, shares, tmp_path, monkeypatch):
+    (tmp_path / "drawing.py").write_text(program)
+    monkeypatch.setenv("MUJOCO_GL", "broken")
+    monkeypatch.setattr(film, "DRAWING_PROGRAM", tmp_path / "drawing.py")
+    monkeypatch.setattr(film, "FIRST_IMAGE_SECONDS", 1.0)
+    model, qpos = moving_ball(1)
+    told = []
+    with pytest.raises(FilmError, match=f"MUJOCO_GL=broken: .*{complaint}"):
+        make_film(model, qpos, 0.02, Picture(), tmp_path / "film.mp4", told.append)
+    assert told == shares
 
 
 def test_every_backend_is_tried_until_one_draws(headless, tmp_path, monkeypatch):
@@ -166,7 +188,7 @@ def test_run_mode_render_films_a_checkpoint(run_path, headless, capsys):
     assert f"The film is {path} (drawn by {headless})" in capsys.readouterr().out
 
 
-def test_the_poses_are_those_of_an_episode(run_path):
+def test_the_poses_are_those_of_an_episode(run_path, monkeypatch):
     task = render(run_path)
     program = task.build()
     train_state, _ = task.start.load_train_state(program, task.config)
@@ -175,6 +197,12 @@ def test_the_poses_are_those_of_an_episode(run_path):
     assert qpos.shape == (10, task.environment.model.mj_model.nq)
     assert np.all(np.ptp(qpos, axis=0) > 0)
     np.testing.assert_array_equal(qpos, record(task.environment, policy, level, 3, 10))
+    # In pieces of 4 it is the same, and the last piece is cut.
+    monkeypatch.setattr(playback, "STEPS_AT_ONCE", 4)
+    shares = []
+    pieces = record(task.environment, policy, level, 3, 10, shares.append)
+    np.testing.assert_array_equal(qpos, pieces)
+    assert shares == [0.4, 0.8, 1.0]
     other = record(task.environment, policy, level, 4, 10)
     assert np.abs(qpos[0] - other[0]).max() > 0  # another seed starts elsewhere
 

@@ -88,10 +88,33 @@ def test_phases_tell_how_long_they_took(clock, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "compiling the rollout ...",
         "building the model ...",
-        "built the model in 1.0 s",
-        "compiled the rollout in 13.3 s",
+        "building the model: 1.0 s",
+        "compiling the rollout: 13.3 s",
         "[bold]done[/bold]",
     ]
+
+
+def test_progress_is_a_line_now_and_then(clock, capsys):
+    with RunStatus() as status, status.phase("evaluating the policy") as on_progress:
+        for share in (0.1, 0.2, 0.3, 0.4):  # every 6 s
+            clock.now += 6
+            on_progress(share)
+        clock.now += 60
+        on_progress(1.0)
+    assert capsys.readouterr().out.splitlines() == [
+        "evaluating the policy ...",
+        # 12 s for a fifth; 24 s for two.
+        "evaluating the policy: 20% after 12 s, about 48 s left",
+        "evaluating the policy: 40% after 24 s, about 36 s left",
+        "evaluating the policy: 84.0 s",
+    ]
+
+
+def test_progress_from_nothing_has_no_time_left(clock, capsys):
+    with RunStatus() as status, status.phase("drawing the film") as on_progress:
+        clock.now += 11
+        on_progress(0.0)
+    assert "drawing the film: 0% after 11 s" in capsys.readouterr().out.splitlines()
 
 
 def test_errors_pass_through(clock):
@@ -129,18 +152,21 @@ class Terminal(io.StringIO):
 
 def test_live_display_on_a_terminal(clock):
     console = Console(file=Terminal(), force_terminal=True, width=120, color_system=None)
-    with RunStatus(10, console) as status, status.phase("compiling the rollout"):
+    with RunStatus(10, console) as status, status.phase("compiling the rollout") as on_progress:
         clock.now += 61
         status.update(1, METRICS)
         clock.now += 1
         status.update(2, METRICS)
         status._live.refresh()
         status.message("hello")
+        on_progress(0.25)
+        status._live.refresh()
     output = console.file.getvalue()
     assert "compiling the rollout  0:01:02" in output
+    assert "compiling the rollout  25%  0:01:02" in output and "after" not in output
     assert "iteration 2/10   env-steps/s 12,346   return 3.14   episode length 20.0" in output
     assert "elapsed 0:01:02   left 0:00:08" in output
-    assert "hello" in output and "compiled the rollout in 62.0 s" in output
+    assert "hello" in output and "compiling the rollout: 62.0 s" in output
     assert output.endswith("\x1b[?25h")  # the cursor is shown again
 
 
@@ -184,7 +210,7 @@ def test_on_a_real_terminal_lines_stay_whole_and_tracebacks_come_last():
     os.close(reader)
     assert run.returncode == 1
     text = output.decode().replace("\r", "")
-    assert "compiling the rollout  0:00:00" in text and "compiled the rollout in 0.6 s" in text
+    assert "compiling the rollout  0:00:00" in text and "compiling the rollout: 0.6 s" in text
     for i in (1, 2, 3):
         assert f"WARNING: careful {i}\n" in text and f"message {i}\n" in text
     end = text.rpartition("\x1b[?25h")[2]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ksim.storage.checkpoint_folder import find_checkpoint
-from ksim.training.evaluation import first_episodes, run_episodes
+from ksim.training.evaluation import evaluation_seconds, first_episodes, run_episodes
 from ksim.training.program import EVALUATE
 from tests.small_cartpole import compiled_program, initial_states, numbers, small_task
 
@@ -99,6 +99,43 @@ def test_an_evaluation_is_no_longer_than_asked(program, compiled):
         metrics = evaluate_untrained(program, compiled, length_seconds=length_seconds)
         assert metrics["eval/episode/length"] == num_steps
         assert metrics["eval/episode/return"] == num_steps
+
+
+def test_it_tells_how_far_it_is(program, compiled):
+    train_state, _ = initial_states(program)
+    shares = []
+    run_episodes(program, compiled.rollout, train_state, 0, 0, 1.26, on_progress=shares.append)
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "max_steps", "seconds"),
+    [
+        (None, None, 10.0),
+        # 100 rollouts of 16 steps of 0.02 s are 32 s; 20 are 6.4 s, of which one step begins.
+        (None, 100, 10.0),
+        (None, 20, 6.38),
+        (None, 1, 0.3),
+        (7.0, 20, 7.0),
+        (0.5, 1000, 0.5),
+        (60.0, None, 60.0),
+    ],
+)
+def test_a_short_run_is_not_evaluated_for_longer_than_it_trains(program, given, max_steps, seconds):
+    config = small_task(eval_length_seconds=given, max_steps=max_steps).config
+    assert evaluation_seconds(config, program) == pytest.approx(seconds)
+
+
+def test_a_run_acts_in_an_evaluation_as_often_as_it_trains(tmp_path):
+    trained = small_task(
+        num_devices=2,
+        max_steps=2,
+        eval_length_seconds=None,
+        rollout_length_frames=4,
+        run_dir=f"{tmp_path}/run",
+    ).run()
+    # 2 rollouts of 4 steps, of which the first begins. No pole falls within 7.
+    assert trained.metrics["eval/episode/length"] == 7
 
 
 def test_another_iteration_or_seed_draws_other_episodes_and_the_same_draws_the_same(

@@ -84,10 +84,10 @@ class EvaluationConfig(Config):
         help="End the run once the episodes of an iteration, and then those of an evaluation,"
         " return at least this on average; null does not.",
     )
-    eval_length_seconds: float = option(
-        10.0,
+    eval_length_seconds: float | None = option(
+        None,
         help="Simulated time of an evaluation: every environment's first episode, for so long at"
-        " most.",
+        " most; null is 10 s, or the time of max_steps rollouts if that is shorter.",
         unit="s",
         above=0,
     )
