@@ -88,9 +88,7 @@ class PPO:
         environment = joined_environment(env, obs_shape, n_actions)
         config = PPOConfig() if config is None else config
         check_kind("config", config, PPOConfig, "a ksim.vibe_rl.algorithms.ppo.PPOConfig")
-        if (
-            config.matmul_precision == "auto"
-        ):  # nothing is trained here that would be worth a measurement
+        if config.matmul_precision == "auto":  # not worth a measurement: nothing is trained
             config = dataclasses.replace(config, matmul_precision="float32")
         runner_config = RunnerConfig(
             total_timesteps=config.n_steps * config.n_minibatches,

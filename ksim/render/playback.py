@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from ksim.config import ConfigError
-from ksim.envs import Environment
+from ksim.envs import Environment, RunContext
 from ksim.envs.mujoco.environment import MujocoEnvironment
 from ksim.reporting.status import OnProgress
 from ksim.rl import Policy
@@ -36,7 +36,7 @@ def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment
 def stepper(
     environment: MujocoEnvironment,
     policy: Policy,
-    level: Float[Array | np.ndarray, ""],
+    context: RunContext,
     seed: int,
 ) -> tuple[Callable[[Any], tuple[Any, tuple[Any, Any]]], Any]:
     """Returns a jitted function that acts once, and the state to start it with.
@@ -55,19 +55,20 @@ def stepper(
             observations,
             model_carry,
             is_over,
-            RunContext(jnp.asarray(level), run_memory),
+            context,
             keys[1:],
         )
         is_over = timestep.is_terminated | timestep.is_truncated
         shown = (state.physics.qpos, state.physics.qvel)
         return (state, timestep.observations, model_carry, is_over, keys[0]), shown
 
+    key = jax.random.key(seed)
     first = (
-        environment.initial_state(),
+        environment.first_state(jax.random.fold_in(key, 0xFFFFFFFF)),
         {name: jnp.zeros(shape) for name, shape in environment.observation_shapes().items()},
         policy.initial_carry(),
         jnp.bool_(True),
-        jax.random.key(seed),
+        key,
     )
     return jax.jit(step), first
 
@@ -75,13 +76,13 @@ def stepper(
 def record(
     environment: MujocoEnvironment,
     policy: Policy,
-    level: Float[Array | np.ndarray, ""],
+    context: RunContext,
     seed: int,
     num_steps: int,
     on_progress: OnProgress = lambda share: None,
 ) -> np.ndarray:
     """Returns the poses `[num_steps, nq]` of one environment, beginning with a new episode."""
-    step, state = stepper(environment, policy, level, seed)
+    step, state = stepper(environment, policy, context, seed)
     steps_at_once = min(num_steps, STEPS_AT_ONCE)
 
     @jax.jit

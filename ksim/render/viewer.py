@@ -6,11 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-from jaxtyping import Array, Float
-
 from ksim.config import ConfigError
-from ksim.envs import Environment
+from ksim.envs import Environment, RunContext
 from ksim.render.playback import require_mujoco, stepper
 from ksim.rl import Policy
 
@@ -18,7 +15,7 @@ from ksim.rl import Policy
 def view_policy(
     environment: Environment,
     policy: Policy,
-    level: Float[Array | np.ndarray, ""],
+    context: RunContext,
     seed: int,
     open_window: Callable[[Any, Any], Any] | None = None,
 ) -> None:
@@ -27,7 +24,7 @@ def view_policy(
     Args:
       environment: the world, one copy.
       policy: the policy that acts.
-      level: `[]` curriculum level.
+      context: RunContext,
       seed: seed of the episodes shown.
       open_window: opens the window, given model and data; `mujoco.viewer.launch_passive` if `None`.
 
@@ -42,7 +39,7 @@ def view_policy(
     mj_model = environment.model.mj_model
     mj_data = mujoco.MjData(mj_model)
     print("Compiling one environment (about half a minute for a humanoid) ...", flush=True)
-    step, state = stepper(environment, policy, level, seed)
+    step, state = stepper(environment, policy, context, seed)
     state, _ = step(state)  # compiles; the first call only begins an episode
     with open_window(mj_model, mj_data) as window:
         while window.is_running():

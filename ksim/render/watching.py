@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from ksim.config import ConfigError
 from ksim.config.concerns import WatchedRunConfig
+from ksim.envs import RunContext
 from ksim.parallel.processes import current_processes
 from ksim.render.film import FilmError, Picture, body_to_follow, check_picture, make_film
 from ksim.render.playback import record, require_mujoco
@@ -28,7 +29,7 @@ def view_checkpoint(program: Program, config: WatchedRunConfig, start: Start) ->
 
     train_state, _ = start.load_train_state(program, config)
     policy = deterministic_policy(program, train_state)
-    view_policy(program.environment, policy, train_state.level, config.seed)
+    view_policy(program.environment, policy, run_context(train_state), config.seed)
 
 
 def film_checkpoint(program: Program, config: WatchedRunConfig, start: Start) -> Path:
@@ -66,7 +67,7 @@ def film_checkpoint(program: Program, config: WatchedRunConfig, start: Start) ->
     with RunStatus() as status:
         with status.phase(f"playing {config.video_seconds:g} s of {checkpoint}") as on_progress:
             qpos = record(
-                environment, policy, train_state.level, config.seed, num_steps, on_progress
+                environment, policy, run_context(train_state), config.seed, num_steps, on_progress
             )
         try:
             with status.phase("drawing the film") as on_progress:
@@ -81,6 +82,13 @@ def deterministic_policy(program: Program, train_state: TrainState) -> Policy:
     """Returns the policy of a state on the host, which does not explore."""
     policy = program.algorithm.policy(train_state.learner, train_state.normalizer, jnp.array(True))
     on_device: Policy = jax.tree.map(jnp.asarray, policy)
+    return on_device
+
+
+def run_context(train_state: TrainState) -> RunContext:
+    """Returns what the run of a state on the host tells its environments."""
+    context = RunContext(train_state.level, train_state.run_memory)
+    on_device: RunContext = jax.tree.map(jnp.asarray, context)
     return on_device
 
 

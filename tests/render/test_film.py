@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import imageio.v3 as imageio
-import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from ksim.physics import PhysicsModel
 from ksim.render import film, playback
 from ksim.render.film import FilmError, Picture, body_to_follow, make_film
 from ksim.render.playback import record
-from ksim.render.watching import deterministic_policy
+from ksim.render.watching import deterministic_policy, run_context
 from tests.physics.small_worlds import ARM_AND_CUBE, BALL_AND_ROBOT
 from tests.small_cartpole import small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
@@ -192,18 +191,18 @@ def test_the_poses_are_those_of_an_episode(run_path, monkeypatch):
     task = render(run_path)
     program = task.build()
     train_state, _ = task.start.load_train_state(program, task.config)
-    policy, level = deterministic_policy(program, train_state), jnp.asarray(train_state.level)
-    qpos = record(task.environment, policy, level, 3, 10)
+    policy, context = deterministic_policy(program, train_state), run_context(train_state)
+    qpos = record(task.environment, policy, context, 3, 10)
     assert qpos.shape == (10, task.environment.model.mj_model.nq)
     assert np.all(np.ptp(qpos, axis=0) > 0)
-    np.testing.assert_array_equal(qpos, record(task.environment, policy, level, 3, 10))
+    np.testing.assert_array_equal(qpos, record(task.environment, policy, context, 3, 10))
     # In pieces of 4 it is the same, and the last piece is cut.
     monkeypatch.setattr(playback, "STEPS_AT_ONCE", 4)
     shares = []
-    pieces = record(task.environment, policy, level, 3, 10, shares.append)
+    pieces = record(task.environment, policy, context, 3, 10, shares.append)
     np.testing.assert_array_equal(qpos, pieces)
     assert shares == [0.4, 0.8, 1.0]
-    other = record(task.environment, policy, level, 4, 10)
+    other = record(task.environment, policy, context, 4, 10)
     assert np.abs(qpos[0] - other[0]).max() > 0  # another seed starts elsewhere
 
 

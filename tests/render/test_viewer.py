@@ -5,13 +5,14 @@ import pytest
 
 from ksim import CartPole
 from ksim.config import ConfigError
+from ksim.envs import hardest
 from ksim.render import viewer
 from ksim.rl import ActorCriticPolicy
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 # What these tests do not read.
 POLICY = ActorCriticPolicy(None, None, np.array(True))
-LEVEL = np.array(1.0, np.float32)
+CONTEXT = hardest()
 
 
 class Window(contextlib.AbstractContextManager):
@@ -46,13 +47,13 @@ def test_shows_every_state_until_the_window_is_closed(monkeypatch):
         windows.append(Window(model, data))
         return windows[0]
 
-    viewer.view_policy(environment, POLICY, LEVEL, seed=0, open_window=open_window)
+    viewer.view_policy(environment, POLICY, CONTEXT, seed=0, open_window=open_window)
     assert [qpos[0] for qpos in windows[0].shown] == [2.0, 3.0, 4.0]
 
 
 def test_a_world_without_mujoco_is_refused():
     with pytest.raises(ConfigError, match=r"run_mode=view shows MuJoCo models"):
-        viewer.view_policy(CartPole(), POLICY, LEVEL, seed=0)
+        viewer.view_policy(CartPole(), POLICY, CONTEXT, seed=0)
 
 
 def test_no_display_is_said(monkeypatch):
