@@ -65,7 +65,7 @@ class Timestep:
 
 @struct.dataclass
 class RunContext:
-    """Level and memory of the run, handed to an environment in every step.
+    """State of the run that an environment is given in every step.
 
     Attributes:
       level: `[]` curriculum level in [0, 1].
@@ -110,7 +110,7 @@ class Environment(ABC):
 
     @property
     def physics_description(self) -> str | None:
-        """What steps the physics, for the log of a run; `None` says nothing."""
+        """Name of the physics engine, for the log of a run; `None` logs nothing."""
         return None
 
     @property
@@ -143,16 +143,16 @@ class Environment(ABC):
 
     @property
     def has_memory(self) -> bool:
-        """Returns whether something of an episode outlives it: the next one depends on the last."""
+        """True if a memory outlives episodes, so that an episode depends on the last one."""
         return False
 
     def first_state(self, key: Key[Array, ""]) -> State:
         """Returns the state of a new environment, which the first step resets.
 
-        What outlives episodes begins here; without it, that is `initial_state`.
+        It holds the first memory that outlives episodes; without memory, it is `initial_state`.
 
         Args:
-          key: of the environment, used for this alone.
+          key: the key of the environment, used for this alone.
         """
         del key
         return self.initial_state()
@@ -163,10 +163,10 @@ class Environment(ABC):
         return ()
 
     def after_rollout(self, run_memory: Any, contributions: Any, progress: TrainingProgress) -> Any:
-        """Returns the memory of the run after a rollout; as it was by default.
+        """Returns the memory of the run after a rollout; unchanged by default.
 
         Args:
-          run_memory: as the last rollout left it.
+          run_memory: the memory after the last rollout.
           contributions: the sums of `Timestep.contributions` over the rollout, of all environments
             of all devices.
           progress: other statistics of the rollout over all devices.

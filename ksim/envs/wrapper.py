@@ -1,4 +1,4 @@
-"""An environment around another one, of which it changes a part."""
+"""Wraps an environment in another one that changes a part of it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,11 +11,11 @@ from ksim.terms.term import TrainingProgress
 
 
 class Wrapper(Environment):
-    """Hands on what the environment within is like; subclasses write `reset` and `step`.
+    """Passes on the properties of the environment within; subclasses write `reset` and `step`.
 
-    They also override `step_or_reset` (the default calls both), `observation_shapes` if they show
-    something else, and `initial_state`, `first_state` and `randomized_physics` if their state is
-    another one.
+    They also override `step_or_reset` (the default calls both), `observation_shapes` if their
+    observations differ, and `initial_state`, `first_state` and `randomized_physics` if their state
+    differs.
 
     Attributes:
       within: the environment within, which may be a wrapper too.

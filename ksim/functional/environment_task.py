@@ -62,7 +62,7 @@ class EnvironmentTask(DistributedPPOTask[DistributedPPOConfig]):
         return super().get_partitioner()
 
     def settle(self) -> None:
-        """Starts anew; nothing is read or written, and the options are checked already."""
+        """Starts a new run; nothing is read or written, and the options are checked already."""
         self.start = Start()
 
 

@@ -24,7 +24,7 @@ def view_policy(
     Args:
       environment: the world, one copy.
       policy: the policy that acts.
-      context: RunContext,
+      context: level and memory of the run.
       seed: seed of the episodes shown.
       open_window: opens the window, given model and data; `mujoco.viewer.launch_passive` if `None`.
 

@@ -1,4 +1,4 @@
-"""Programs whose reader has gone, as behind `| head -1`: they end without a traceback."""
+"""Ends programs quietly whose reader has gone, as behind `| head -1`."""
 
 import contextlib
 import os
@@ -6,14 +6,14 @@ import select
 import sys
 from collections.abc import Iterator
 
-_STATUS = 141  # what a shell reports of a program that a broken pipe ended: 128 + SIGPIPE
+_STATUS = 141  # the status of a program that a broken pipe ended: 128 + SIGPIPE
 
 
 @contextlib.contextmanager
 def quiet_broken_pipe() -> Iterator[None]:
     """Ends the program without a traceback if nobody reads its standard output any more.
 
-    A program that has written all it had to write keeps its exit status.
+    A program that has written all of its output keeps its exit status.
 
     Raises:
       SystemExit: with status 141, if it had more to write.
@@ -36,7 +36,7 @@ def _is_output_lost() -> bool:
 
 
 def _drop_lost_output() -> None:
-    """Leads output that cannot be written nowhere: Python writes what is left at its very end."""
+    """Discards output that cannot be written, which Python would write at its very end."""
     if sys.stdout is None or sys.stdout.closed:
         return
     try:

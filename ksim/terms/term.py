@@ -30,12 +30,12 @@ class Term(ABC):  # noqa: B024 - each family adds its abstract call
 
     Memory has three lives, each in every checkpoint:
 
-    - of an episode, the `carry`: made by `begin` (or `init`), moved on by every call;
-    - of an environment: drawn once by `init_memory`, moved on by `after_episode`, and handed to
+    - of an episode, the `carry`: made by `begin` (or `init`), updated by every call;
+    - of an environment: drawn once by `init_memory`, updated by `after_episode`, and given to
       `begin` of the next episode;
-    - of the run: made by `init_run`, the same for all environments, handed to `begin` too. After
-      every rollout `after_rollout` moves it on, by sums over all environments and devices of what
-      `contribute` made of each episode that ended.
+    - of the run: made by `init_run`, the same for all environments, given to `begin` too. After
+      every rollout `after_rollout` updates it with sums, over all environments and devices, of
+      `contribute` for each episode that ended.
     """
 
     def init(self, key: Key[Array, ""]) -> Carry:
@@ -54,28 +54,28 @@ class Term(ABC):  # noqa: B024 - each family adds its abstract call
         return ()
 
     def begin(self, memory: Memory, run_memory: RunMemory, key: Key[Array, ""]) -> Carry:
-        """Returns the carry of a new episode, from what outlives episodes; `init`'s by default.
+        """Returns the carry of a new episode, from memories that outlive it; by default `init`'s.
 
         Args:
-          memory: of the environment.
-          run_memory: of the run.
-          key: for what is drawn.
+          memory: the memory of the environment.
+          run_memory: the memory of the run.
+          key: a key for random numbers of the episode.
         """
         del memory, run_memory
         return self.init(key)
 
     def after_episode(self, memory: Memory, carry: Carry, episode: "EpisodeEnd") -> Memory:
-        """Returns the memory of the environment after an episode; as it was by default."""
+        """Returns the memory of the environment after an episode; unchanged by default."""
         del carry, episode
         return memory
 
     def contribute(self, memory: Memory, carry: Carry, episode: "EpisodeEnd") -> Any:
-        """Returns what an episode adds to the sums that `after_rollout` is given.
+        """Returns the numbers that an episode adds to the sums given to `after_rollout`.
 
         Args:
-          memory: of the environment, before the episode is taken into it.
-          carry: at the end of the episode.
-          episode: how it went.
+          memory: the memory of the environment, before `after_episode` updates it.
+          carry: the carry at the end of the episode.
+          episode: the outcome of the episode.
 
         Returns:
           A pytree of numbers, always of the same shapes; `()` by default.
@@ -86,12 +86,12 @@ class Term(ABC):  # noqa: B024 - each family adds its abstract call
     def after_rollout(
         self, run_memory: RunMemory, sums: Any, progress: "TrainingProgress"
     ) -> RunMemory:
-        """Returns the memory of the run after a rollout; as it was by default.
+        """Returns the memory of the run after a rollout; unchanged by default.
 
         Args:
-          run_memory: as the last rollout left it.
-          sums: of `contribute`, over the episodes that ended in all environments of all devices.
-            An episode counts when the next one begins, which is one step after its last.
+          run_memory: the memory after the last rollout.
+          sums: sums of `contribute` over the episodes that ended, in all environments of all
+            devices. An episode counts when the next one begins, which is one step after its last.
           progress: statistics of the rollout over all devices.
         """
         del sums, progress
@@ -121,13 +121,13 @@ class StepState:
 
 @struct.dataclass
 class EpisodeEnd:
-    """The end of an episode of one environment.
+    """Outcome of an episode of one environment.
 
     Attributes:
-      state: after its last control step; its time is the length of the episode.
-      is_terminated: `[]` whether it failed (or reached its goal).
-      is_truncated: `[]` whether it timed out.
-      terminations: `[]` flags by name: why it ended.
+      state: the state after its last control step; its time is the length of the episode.
+      is_terminated: `[]` true if it failed (or reached its goal).
+      is_truncated: `[]` true if it timed out.
+      terminations: `[]` flags by name: the reasons for which it ended.
       episode_return: `[]` sum of its rewards.
     """
 
@@ -147,7 +147,7 @@ class TrainingProgress:
       num_episodes: `[]` episodes that ended in this iteration.
       mean_episode_length_seconds: `[]` their mean length, s; 0 if none ended.
       mean_episode_return: `[]` their mean return; 0 if none ended.
-      terminations: `[]` by name, how many ended for this reason.
+      terminations: `[]` number of episodes that ended for a reason, by its name.
       mean_level: `[]` mean curriculum level of the environments.
     """
 

@@ -142,7 +142,7 @@ def _check_episodes(trial: _Trial, num_steps: int) -> None:
     trial.require(trial.num_traces <= 1, rule, found, advice)
     if trial.environment.has_memory:
         return
-    # What the state holds is not compared: it may be computed anew before it is read.
+    # States are not compared: their fields may be computed again before they are read.
     again = _numbers(_roll(trial, used, draws)[1])
     rule, advice = "a new episode forgets the last one", "build its state from `key` alone."
     trial.require_same(_numbers(timesteps), again, rule, advice)
@@ -164,8 +164,8 @@ def _check_new_episode(trial: _Trial) -> None:
 def _check_step_or_reset(trial: _Trial) -> None:
     (state, _), action, key = trial.reset(trial.next_key()), trial.next_action(), trial.next_key()
     found = _numbers(trial.step_or_reset(state, action, key, jnp.bool_(False), hardest()))
-    # The step may get the key itself, or what the default of step_or_reset makes of it. Of random
-    # steps with still another key it is not known what to expect.
+    # The step may get the key itself, or the one that the default of step_or_reset derives from it.
+    # The result of a random step with still another key is unknown.
     own = _numbers(trial.step(state, action, key))
     split = _numbers(trial.step(state, action, jax.random.split(key)[1]))
     change = _difference(own, found, TOLERANCE) and _difference(split, found, TOLERANCE)

@@ -1,1 +1,1 @@
-"""A robot in MuJoCo: an engine, and terms that say what the task is."""
+"""A robot in MuJoCo: an engine, and terms that make up the task."""

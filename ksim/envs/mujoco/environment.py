@@ -136,7 +136,7 @@ class MujocoEnvironment(Environment):
 
     @property
     def has_memory(self) -> bool:
-        """See `Environment.has_memory`: whether a term has a memory that outlives episodes."""
+        """See `Environment.has_memory`: true if a term has a memory that outlives episodes."""
         return self._memories.has_any
 
     def first_state(self, key: Key0) -> MujocoState:
@@ -222,7 +222,7 @@ class MujocoEnvironment(Environment):
     def _after_episode(
         self, state: MujocoState, context: RunContext, is_reset: Bool[Array, ""] | bool = True
     ) -> tuple[Carries, Any]:
-        """Takes the episode that `state` ended into memories that outlive it.
+        """Updates the memories that outlive the episode which `state` ended.
 
         Returns:
           The memories of the environment, and contributions to that of the run.

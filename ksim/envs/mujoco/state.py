@@ -1,4 +1,4 @@
-"""The state of a MuJoCo environment, and what is noted of its episode."""
+"""State of a MuJoCo environment, and the record of its episode."""
 
 from typing import Any
 
@@ -15,11 +15,11 @@ from ksim.terms.term import EpisodeEnd, StepState
 
 @struct.dataclass
 class EpisodeRecord:
-    """Notes of an episode, for terms that remember it.
+    """Record of an episode for terms that remember it.
 
     Attributes:
-      is_terminated: `[]` whether its last step was a failure.
-      is_truncated: `[]` whether it was a time-out.
+      is_terminated: `[]` true if its last step was a failure.
+      is_truncated: `[]` true if its last step was a time-out.
       terminations: `[]` flags of its last step, by name.
       episode_return: `[]` sum of its rewards.
     """
@@ -43,7 +43,7 @@ class MujocoState:
       commands: the commands for the next step, by name.
       num_steps: `[]` int32 control steps since the episode began.
       memories: the terms' memories that outlive episodes, by family and name.
-      record: of the episode so far; `None` where no term has such a memory.
+      record: the record of the episode so far; `None` where no term has such a memory.
     """
 
     physics: PhysicsData
@@ -58,7 +58,7 @@ class MujocoState:
 
 
 def step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> StepState:
-    """Returns what terms read of an environment."""
+    """Returns the readings of an environment for its terms."""
     return StepState(
         physics=state.physics,
         action=state.action,
@@ -72,7 +72,7 @@ def step_state(state: MujocoState, level: Float[Array, ""], ctrl_dt: float) -> S
 def episode_end(
     state: MujocoState, record: EpisodeRecord, level: Float[Array, ""], ctrl_dt: float
 ) -> EpisodeEnd:
-    """Returns how the episode went that `state` is the end of."""
+    """Returns the outcome of the episode that ends with `state`."""
     return EpisodeEnd(
         state=step_state(state, level, ctrl_dt),
         is_terminated=record.is_terminated,
@@ -91,7 +91,7 @@ def new_record(terminations: dict[str, Any]) -> EpisodeRecord:
 def record_after(
     record: EpisodeRecord | None, timestep: Timestep, is_reset: Bool[Array, ""]
 ) -> EpisodeRecord | None:
-    """Returns the record after a step, or of the episode that begins with it; `None` of `None`."""
+    """Returns the record after a step, or of the episode that begins with it; `None` for `None`."""
     if record is None:
         return None
     return EpisodeRecord(

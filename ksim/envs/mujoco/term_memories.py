@@ -12,15 +12,15 @@ from ksim.envs.mujoco.term_values import describe, types_of
 from ksim.terms.term import EpisodeEnd, Term, TrainingProgress
 
 Carries = dict[str, dict[str, Any]]
-"""Something of each term, as its carry, by family and name."""
+"""One pytree of each term, as its carry, by family and name."""
 
 
 class TermMemories:
-    """Makes and moves on the memories of all terms of a task.
+    """Creates and updates the memories of all terms of a task.
 
     Attributes:
-      has_any: whether any term has a memory that outlives an episode.
-      has_run: whether any has one of the run.
+      has_any: true if any term has a memory that outlives an episode.
+      has_run: true if any has a memory of the run.
     """
 
     def __init__(self, families: Mapping[str, Mapping[str, Term]]) -> None:
@@ -61,16 +61,16 @@ class TermMemories:
         episode: EpisodeEnd,
         has_ended: Bool[Array, ""],
     ) -> tuple[Carries, Carries | tuple[()]]:
-        """Takes an episode into the memories of its environment.
+        """Updates the memories of an environment after an episode.
 
         Args:
-          memories: before it.
-          carries: at its end.
-          episode: how it went.
-          has_ended: whether there was one; otherwise nothing changes and nothing is contributed.
+          memories: the memories before it.
+          carries: the carries at its end.
+          episode: its outcome.
+          has_ended: whether an episode ended; if not, nothing changes and nothing is contributed.
 
         Returns:
-          The memories, and what the terms contribute to those of the run.
+          The memories, and the terms' contributions to those of the run.
 
         Raises:
           TypeError: if a term returns a memory of other types than it was given.

@@ -17,7 +17,7 @@ class EpisodeResult:
     Attributes:
       length_seconds: `[]` its length, s.
       episode_return: `[]` sum of its rewards.
-      is_terminated: `[]` whether it failed (or reached its goal); otherwise it timed out.
+      is_terminated: `[]` true if it failed (or reached its goal); else it timed out.
     """
 
     length_seconds: Float[Array, ""]
@@ -43,13 +43,13 @@ class Curriculum(Term):
         """Returns the level of the next iteration, in [0, 1]. `carry` starts as `init` gave it."""
 
     def next_level(self, level: Float[Array, ""], episode: EpisodeResult) -> Float[Array, ""]:
-        """Returns the level of an environment after an episode; the run's stays as it is."""
+        """Returns the level of an environment after an episode; unchanged if the run sets it."""
         del episode
         return level
 
 
 class EnvironmentCurriculum(Curriculum):
-    """Sets how hard the task is in each environment, by how its own episodes went.
+    """Sets how hard the task is in each environment, by the outcomes of its own episodes.
 
     The level of the run is the mean over the environments: it is logged, and evaluations and films
     are at that level.
