@@ -101,14 +101,20 @@ def train_ppo(
     known = None if agent_state is None else _start_with(agent_state, program, runner_config.seed)
     console = None if runner_config.is_progress_shown else Console(file=io.StringIO())
     with RunStatus(task.num_updates, console) as status:
-        status.message(_introduction(env, program))
-        for name, note in program.notes.items():
-            status.message(f"{name}={getattr(task.config, name)}: {note}")
+        _introduce(status, env, program, task)
         settings = _loop_settings(runner_config.seed, task.num_updates)
         loop = TrainingLoop(program, settings, None, [recorder], status)
         # Never entered: Ctrl-C raises KeyboardInterrupt, as in any other function.
         state = loop.run(Start(train_state=known), GracefulStop(), time.monotonic())
     return _train_state(program, state), recorder.history()
+
+
+def _introduce(
+    status: RunStatus, env: Environment, program: Program, task: EnvironmentTask
+) -> None:
+    status.message(_introduction(env, program))
+    for name, note in program.notes.items():
+        status.message(f"{name}={getattr(task.config, name)}: {note}")
 
 
 def _check_kinds(env_params: Any, ppo_config: Any, runner_config: Any, agent_state: Any) -> None:

@@ -44,8 +44,8 @@ class Algorithm(ABC):
 
     Everything that shapes its future is in the learner and in the memory: both are saved. The
     learner is the same on every device between iterations, but for the leaves that `specs` splits;
-    the memory is split as environments are, by their global ids. `ksim.testing.check_algorithm`
-    tries whether an implementation keeps this contract.
+    the memory is split as environments are, by their global ids. (Runs refuse a memory, and
+    iterations that only act, until they keep them.)
     """
 
     @abstractmethod

@@ -112,6 +112,17 @@ class Program:
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     kept_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        memory = jax.eval_shape(
+            lambda: self.algorithm.initial_memory(self.environment, self.num_envs)
+        )
+        acting_only = self.algorithm.iteration(self.rollout_length).num_acting_only
+        if jax.tree.leaves(memory) or acting_only:
+            raise NotImplementedError(
+                f"{type(self.algorithm).__name__} has a memory or iterations that only act, which"
+                " runs do not keep yet. Return () from initial_memory, and num_acting_only=0."
+            )
+
     @property
     def actor(self) -> Partitioner:
         """What acts."""
