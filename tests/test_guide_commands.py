@@ -93,7 +93,7 @@ def recorded(monkeypatch):
     """Training is not run: what would be trained is here afterwards."""
     programs = []
 
-    def train(program, config):
+    def train(program, config, start):
         programs.append(program)
 
     monkeypatch.setattr(ksim.training.run, "train", train)

@@ -16,6 +16,7 @@ from ksim.parallel import Placement, Pmap, Synchronisation
 from ksim.rl import (
     PPO,
     ActorCriticPolicy,
+    Extension,
     LearningRateSchedule,
     PPOCoefficients,
     Trajectory,
@@ -342,3 +343,33 @@ def test_scaled_rewards_are_smaller_rewards_to_the_learner(model, experience):
     assert_close(update(scaled, model, experience)[0].model, expected.model, rtol=1e-6)
     unscaled, _ = update(PLAIN, model, experience)
     assert np.abs(unscaled.model.value[0] - expected.model.value[0]).max() > 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Bonus(Extension):
+    """Pays a number for each step, adds three gains to the loss, and counts its updates."""
+
+    def init(self, key):
+        return jnp.int32(0)
+
+    def reward(self, state, memory, trajectory, normalizer):
+        return jnp.full_like(trajectory.reward, 2.0)
+
+    def loss(self, state, model, minibatch, key):
+        return 3.0 * model.gain, {"gain": model.gain}
+
+    def update(self, state, memory, trajectory, normalizer, iteration, key):
+        return state + 1, memory, {}
+
+
+def test_extensions_add_to_rewards_and_loss(model, experience):
+    extended, metrics = update(
+        dataclasses.replace(PLAIN, extensions=(Bonus(),)), model, experience, 2
+    )
+    paid = experience.replace(reward=experience.reward + 2.0 * experience.is_valid)
+    expected, _ = update(PLAIN, model, paid, 2)
+    # The gradient of three gains is 3, and the step size is 0.1.
+    np.testing.assert_allclose(extended.model.gain, expected.model.gain - 0.3, rtol=1e-5)
+    np.testing.assert_allclose(extended.model.value, expected.model.value, rtol=1e-5)
+    assert extended.extensions["Bonus"].tolist() == [1, 1]
+    assert metrics["extension/Bonus/gain"][0] == pytest.approx(float(model.gain))

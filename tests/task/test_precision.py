@@ -1,5 +1,7 @@
 """What `matmul_precision=auto` comes to, and that the networks multiply as they are told."""
 
+import dataclasses
+
 import jax
 import pytest
 
@@ -9,7 +11,6 @@ from ksim.functional.environment_task import EnvironmentTask
 from ksim.parallel.processes import SingleProcess
 from ksim.preflight import matmul_speed
 from ksim.preflight.matmul_speed import MatmulTimes
-from ksim.storage.checkpoint import read_metadata
 from ksim.storage.checkpoint_folder import find_checkpoint
 from ksim.training.start import Start
 from ksim.vibe_rl.algorithms.ppo import PPO, PPOConfig
@@ -88,7 +89,7 @@ def test_a_run_that_goes_on_keeps_its_precision(measured, tmp_path, capsys):
     capsys.readouterr()
     task.run()
     assert task.config.matmul_precision == "bfloat16"
-    assert f"auto: as {find_checkpoint(run).parent / 'step_00000001'} was trained." in (
+    assert f"auto: as {find_checkpoint(run).path.parent / 'step_00000001'} was trained." in (
         capsys.readouterr().out
     )
     evaluated = auto_task(run_mode="evaluate", **options)
@@ -97,7 +98,7 @@ def test_a_run_that_goes_on_keeps_its_precision(measured, tmp_path, capsys):
     assert len(measured) == 1
     # What is given is taken, and is what goes on from then.
     small_task(matmul_precision="float32", max_steps=3, **options).run()
-    assert read_metadata(find_checkpoint(run))["matmul_precision"] == "float32"
+    assert find_checkpoint(run).metadata["matmul_precision"] == "float32"
     assert auto_task(**options).build().kept_options == {"matmul_precision": "float32"}
     assert len(measured) == 1
 
@@ -105,9 +106,10 @@ def test_a_run_that_goes_on_keeps_its_precision(measured, tmp_path, capsys):
 def test_a_checkpoint_that_does_not_know_its_precision_is_measured(measured, monkeypatch, tmp_path):
     run = tmp_path / "run"
     auto_task(num_devices=1, max_steps=1, run_dir=str(run)).run()
-    known = read_metadata(find_checkpoint(run))
-    del known["matmul_precision"]
-    monkeypatch.setattr("ksim.storage.checkpoint.read_metadata", lambda path: known)
+    checkpoint = find_checkpoint(run)
+    known = {name: x for name, x in checkpoint.metadata.items() if name != "matmul_precision"}
+    older = Start(dataclasses.replace(checkpoint, metadata=known))
+    monkeypatch.setattr(Start, "of", lambda config: older)
     measured.bfloat16 = 2.0
     task = auto_task(num_devices=1, is_compilation_cached=False, run_dir=str(run))
     task.build()

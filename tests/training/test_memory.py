@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 
-from ksim.storage.checkpoint import restore_checkpoint
 from ksim.storage.checkpoint_folder import find_checkpoint
 from tests.remembering_task import RememberingTask
 from tests.small_cartpole import numbers
@@ -31,7 +30,7 @@ def last_state(run_dir):
     """Returns the train state and the environments of the last checkpoint, in global layout."""
     program = make_task(run_dir, 1, 1).build()
     target = {"train": program.train_state_shapes, "environments": program.environment_shapes}
-    return restore_checkpoint(find_checkpoint(run_dir), target)
+    return find_checkpoint(run_dir).restore(target)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ def statistics(**changes):
         "episode_return": [30, 2],
         "episode_length": [12, 4],
         "terminations": {"fallen": [2, 1], "time_out": [1, 0]},
+        "contributions": {},
+        "level": [4, 4],
     }
     return RolloutStatistics(
         **{

@@ -188,6 +188,8 @@ def test_parts_of_statistics_have_the_same_sums():
         **{name: np.array([i + 1.0]) for i, name in enumerate(names)},
         metrics={"m": np.array([8.0])},
         terminations={},
+        contributions={},
+        level=np.array([9.0]),
     )
     for ours, theirs in zip(jax.tree.leaves(sums.parts(4)), jax.tree.leaves(sums), strict=True):
         assert ours.shape == (4, 1)
