@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-LOST_STATUS = 75
-"""Status of a process that ends because another one is lost, as in `ksim.parallel.processes`."""
+from ksim.config.launched import LOST_STATUS
 
 # After a failure the others end by themselves; only one that hangs or is stopped needs more.
 _SECONDS_TO_END_BY_ITSELF = 10.0

@@ -4,15 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ksim.config.launched import ADDRESS_VARIABLE, COUNT_VARIABLE, ID_VARIABLE, REPORT_VARIABLE
 from ksim.launch.attempt import Attempt, Outcome
 from ksim.launch.command import LaunchPlan
 from ksim.launch.resources import free_loopback_address, split_gpus
-
-# As in ksim.parallel.processes, which needs JAX; the launcher does not.
-ADDRESS_VARIABLE = "KSIM_COORDINATOR_ADDRESS"
-COUNT_VARIABLE = "KSIM_NUM_PROCESSES"
-ID_VARIABLE = "KSIM_PROCESS_ID"
-REPORT_VARIABLE = "KSIM_LAUNCH_REPORT_FD"
 
 _WRONG_OPTION_STATUS = 2
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.config import ConfigError, parse_command_line
+from ksim.config.names import snake_case
 from ksim.task.config import RLConfig
 from ksim.task.engine_choice import check_machine_may_run_warp
 from ksim.task.mujoco_hooks import MujocoHooks
@@ -224,7 +225,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
         environment = self.environment
         return Program(
-            task_name=_snake_case(type(self).__name__),
+            task_name=snake_case(type(self).__name__.removesuffix("Task")),
             environment=environment,
             partitioner=self.partitioner,
             acting=InTurn(),
@@ -248,7 +249,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         """
         from ksim.training.start import Start, check_places
 
-        check_places(self.config, _snake_case(type(self).__name__))
+        check_places(self.config, snake_case(type(self).__name__.removesuffix("Task")))
         self.start = Start.of(self.config)
         if self.config.is_num_envs_auto:
             from ksim.task.automatic import settle_automatic
@@ -351,8 +352,3 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         except ConfigError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
-
-
-def _snake_case(name: str) -> str:
-    words = "".join(f"_{c.lower()}" if c.isupper() else c for c in name.removesuffix("Task"))
-    return words.lstrip("_")

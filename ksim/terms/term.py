@@ -1,6 +1,5 @@
 """The protocol that every term of every family obeys."""
 
-import re
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -8,6 +7,7 @@ from typing import Any, TypeVar
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from ksim.config.names import snake_case
 from ksim.physics import PhysicsData
 
 Carry = Any
@@ -184,7 +184,7 @@ def name_terms(
         named = {}
         for term in terms:
             kind = term if isinstance(term, type) else type(term)
-            name = _snake_case(kind.__name__.removesuffix(family.__name__))
+            name = snake_case(kind.__name__.removesuffix(family.__name__))
             if name in named:
                 raise ValueError(
                     f"Two terms are called {name!r} after their class {kind.__name__}."
@@ -200,7 +200,3 @@ def name_terms(
                     hint = f" Write {term.__name__}(...) instead of the class."
             raise TypeError(f"{name!r} must be a {family.__name__}, found {found}.{hint}")
     return named
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

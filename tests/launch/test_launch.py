@@ -9,8 +9,9 @@ import time
 import pytest
 
 from ksim.config import ConfigError
+from ksim.config.launched import LOST_STATUS
 from ksim.launch import parse_launch
-from ksim.launch.attempt import LOST_STATUS, Attempt
+from ksim.launch.attempt import Attempt
 from ksim.launch.resources import split_gpus
 from ksim.launch.restarts import arguments_to_continue
 from tests.launch.launching import REPOSITORY, wait_for

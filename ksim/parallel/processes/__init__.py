@@ -1,7 +1,6 @@
 """The processes of a run: they find each other, agree, decide together and end together."""
 
 from ksim.parallel.processes.agreement import check_agreement, run_facts
-from ksim.parallel.processes.ending import LOST_STATUS
 from ksim.parallel.processes.group import ProcessGroup, SingleProcess
 from ksim.parallel.processes.launcher import report_to_launcher
 from ksim.parallel.processes.peer import Peer
@@ -13,7 +12,6 @@ from ksim.parallel.processes.runtime import (
 from ksim.parallel.processes.wire import ProcessesError
 
 __all__ = [
-    "LOST_STATUS",
     "Peer",
     "ProcessGroup",
     "ProcessesError",

@@ -12,10 +12,8 @@ from dataclasses import dataclass, replace
 
 from ksim.config import ConfigError
 from ksim.config.concerns import ProcessesConfig, check_process_id, split_address
+from ksim.config.launched import ADDRESS_VARIABLE, COUNT_VARIABLE, ID_VARIABLE
 
-ADDRESS_VARIABLE = "KSIM_COORDINATOR_ADDRESS"
-COUNT_VARIABLE = "KSIM_NUM_PROCESSES"
-ID_VARIABLE = "KSIM_PROCESS_ID"
 # Set by Kubernetes in every pod of an indexed job, those of a JobSet among them.
 _POD_INDEX = "JOB_COMPLETION_INDEX"
 

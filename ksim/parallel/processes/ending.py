@@ -11,8 +11,7 @@ import os
 import sys
 import threading
 
-LOST_STATUS = 75
-"""Exit status of a process that ends because another is lost (EX_TEMPFAIL: try again)."""
+from ksim.config.launched import LOST_STATUS
 
 _logger = logging.getLogger(__name__)
 _is_ending = threading.Lock()

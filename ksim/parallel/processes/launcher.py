@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 
-REPORT_VARIABLE = "KSIM_LAUNCH_REPORT_FD"
+from ksim.config.launched import REPORT_VARIABLE
 
 
 def report_to_launcher(run_dir: str, step: int) -> None:
