@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt32
 
 from ksim.parallel.collectives import AxisName, floating_vectors, num_devices_on, vectors
-from ksim.parallel.key_data import without_key
+from ksim.xla.key_data import without_key
 
 
 def replica_drift(tree: Any, axis_name: AxisName, specs: Any = None) -> Float[Array, ""]:

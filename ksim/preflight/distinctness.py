@@ -8,8 +8,8 @@ import numpy as np
 
 from ksim.config import ConfigError
 from ksim.parallel import Placement, environment_keys
-from ksim.parallel.key_data import is_key
 from ksim.training.program import TRAIN, Program
+from ksim.xla.key_data import is_key
 
 
 @dataclasses.dataclass(frozen=True)

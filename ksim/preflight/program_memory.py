@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 
-from ksim.parallel.key_data import is_key
 from ksim.training.compilation import CompiledProgram, GatheringRollout
+from ksim.xla.key_data import is_key
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,11 +33,11 @@ from ksim.storage.manifest import (
 from ksim.storage.state_leaves import (
     LeafSpec,
     check_specs_fit,
-    is_key,
     leaf_spec,
     leaf_specs,
     named_leaves,
 )
+from ksim.xla.key_data import is_key
 
 _ARRAYS_NAME = "arrays"
 METADATA_NAME = "metadata.json"

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 from ksim.config import ConfigError
+from ksim.xla.key_data import is_key
 
 _MAX_LISTED = 8
 
@@ -70,11 +71,6 @@ def leaf_spec(name: str, leaf: Any) -> LeafSpec:
             "arrays of numbers and PRNG keys; put everything else into the metadata."
         )
     return LeafSpec(tuple(described.shape), dtype.name)
-
-
-def is_key(leaf: Any) -> bool:
-    """Whether a leaf (array or `ShapeDtypeStruct`) holds typed PRNG keys."""
-    return hasattr(leaf, "dtype") and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def check_specs_fit(

@@ -10,8 +10,8 @@ from jaxtyping import Array, Key
 
 from ksim.envs import DiscreteActions, Environment, Timestep, hardest
 from ksim.envs.type_check import check_environment_types, require, types_of
-from ksim.parallel.key_data import is_key
 from ksim.training.metrics import check_metric_names
+from ksim.xla.key_data import is_key
 
 TOLERANCE = 1e-4  # for the same step compiled in two ways: relative, and absolute below 1
 Entries = dict[str, Any]

@@ -9,11 +9,11 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ksim.config import ConfigError
 from ksim.config.concerns import check_fsdp_divides
-from ksim.parallel.key_data import map_key_data, without_key
 from ksim.parallel.layouts import fsdp_specs
 from ksim.parallel.mesh import BATCH_AXIS, FSDP_AXIS, mesh_of
 from ksim.parallel.partitioners.base import Partitioner, Placement, Tree
 from ksim.parallel.partitioners.whole_arrays import whole_array, whole_arrays
+from ksim.xla.key_data import map_key_data, without_key
 
 
 class ShardMap(Partitioner):

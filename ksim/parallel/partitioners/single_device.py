@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from ksim.parallel.key_data import map_key_data, to_host
 from ksim.parallel.partitioners.base import Partitioner, Placement, Tree
+from ksim.xla.key_data import map_key_data, to_host
 
 
 class SingleDevice(Partitioner):

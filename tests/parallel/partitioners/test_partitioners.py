@@ -8,7 +8,7 @@ from jax import lax
 
 from ksim.config import ConfigError
 from ksim.parallel import Placement, Pmap, ShardMap, SingleDevice, environment_keys
-from ksim.parallel.key_data import is_key
+from ksim.xla.key_data import is_key
 
 REPLICATED, SHARDED = Placement.REPLICATED, Placement.SHARDED
 NUM_ENVS = 8

@@ -4,12 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksim.parallel.key_data import is_key, map_key_data, to_host
+from ksim.xla.key_data import is_key, map_key_data, to_host
 
 
 def test_only_typed_keys_are_keys():
     assert is_key(jax.random.key(0))
     assert is_key(jax.random.split(jax.random.key(0), 3))
+    assert is_key(jax.eval_shape(lambda: jax.random.key(0)))
     assert not is_key(jax.random.PRNGKey(0))
     assert not is_key(np.zeros(2, np.uint32))
     assert not is_key(1.0)
