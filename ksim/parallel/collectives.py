@@ -1,6 +1,5 @@
 """Reduces arrays over devices, inside a per-device program."""
 
-import itertools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -8,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
+
+from ksim.xla.joined import Joined
 
 Tree = TypeVar("Tree")
 
@@ -48,25 +49,14 @@ def average_replicas(tree: Tree, axis_name: AxisName) -> Tree:
 def _reduced(reduce: Callable[[Any, AxisName], Any], tree: Tree, axis_name: AxisName) -> Tree:
     """Reduces every array of a pytree over the devices.
 
-    On CPUs devices meet once for each array of a collective, and a network has a dozen: there, all
-    of one type travel as one.
+    On CPUs devices meet once for each array of a collective, and a network has a dozen: there,
+    the small ones of one type travel as one.
     """
     if jax.default_backend() == "cpu" and num_devices_on(axis_name) > 1:
-        return _joined(lambda x: reduce(x, axis_name), tree)
+        joined = Joined.of(tree, num_axes=0, alone_from=LARGE)
+        reduced = {name: reduce(array, axis_name) for name, array in joined.arrays.items()}
+        return Joined(reduced, joined.layout).split()
     return reduce(tree, axis_name)
-
-
-def _joined(function: Callable[[Array], Array], tree: Tree) -> Tree:
-    """Applies an elementwise function to all arrays, to small ones of one type together."""
-    leaves, structure = jax.tree.flatten(tree)
-    leaves = [jnp.asarray(leaf) for leaf in leaves]
-    results = list(leaves)
-    for places in _groups(leaves):
-        ends = list(itertools.accumulate(leaves[place].size for place in places))
-        parts = jnp.split(function(_vector(leaves, places)), ends[:-1])
-        for place, part in zip(places, parts, strict=True):
-            results[place] = part.reshape(leaves[place].shape)
-    return jax.tree.unflatten(structure, results)
 
 
 def floating_vectors(tree: Any) -> list[Array]:
@@ -76,21 +66,8 @@ def floating_vectors(tree: Any) -> list[Array]:
 
 
 def vectors(leaves: list[Array]) -> list[Array]:
-    """Returns all numbers of arrays, in as few vectors as there are groups."""
-    return [_vector(leaves, places) for places in _groups(leaves)]
-
-
-def _vector(leaves: list[Array], places: list[int]) -> Array:
-    return jnp.concatenate([leaves[place].ravel() for place in places])
-
-
-def _groups(leaves: list[Array]) -> list[list[int]]:
-    """Returns the places of arrays that are handled together."""
-    groups: dict[tuple[str, int | None], list[int]] = {}
-    for place, leaf in enumerate(leaves):
-        alone = place if leaf.size >= LARGE else None
-        groups.setdefault((str(leaf.dtype), alone), []).append(place)
-    return list(groups.values())
+    """Returns all numbers of arrays, in as few vectors as joining makes of them."""
+    return list(Joined.of(leaves, num_axes=0, alone_from=LARGE).arrays.values())
 
 
 def num_devices_on(axis_name: AxisName) -> int:

@@ -48,3 +48,34 @@ def test_passes_through_a_compiled_loop():
 
 def test_nothing_to_join():
     assert Joined.of((), num_axes=1).split() == ()
+
+
+def test_large_leaves_stand_alone():
+    tree = {"a": np.zeros(2, np.float32), "b": np.ones((2, 2), np.float32), "c": np.zeros(1, bool)}
+    joined = Joined.of({**tree, "d": np.arange(3, dtype=np.float32)}, num_axes=0, alone_from=4)
+    # "a" and "d" together, "b" has 4 numbers.
+    assert {name: array.size for name, array in joined.arrays.items()} == {
+        "float32": 5,
+        "float32 1": 4,
+        "bool": 1,
+    }
+    assert_trees_equal(joined.split(), {**tree, "d": np.arange(3.0)})
+
+
+def test_xla_starts_an_operation_for_every_array():
+    """If this fails, XLA joins small arrays itself."""
+
+    def scaled(tree):
+        return jax.tree.map(lambda x: jnp.tanh(x[::-1]), tree)
+
+    tree = {str(width): np.ones((4, width), np.float32) for width in range(1, 9)}
+
+    def num_operations(function):
+        text = jax.jit(function).lower(tree).compile().as_text()
+        entry = text[text.index("ENTRY") :]
+        return sum(
+            f" {name}(" in line for line in entry.splitlines() for name in ("fusion", "call")
+        )
+
+    assert num_operations(scaled) >= 8
+    assert num_operations(lambda tree: scaled(Joined.of(tree, num_axes=1)).arrays) < 8
