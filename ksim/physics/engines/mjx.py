@@ -1,7 +1,5 @@
 """MuJoCo's physics in JAX."""
 
-import contextlib
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,12 +15,9 @@ from ksim.physics.data import PhysicsData
 from ksim.physics.engines.base import EpisodeStart, ModelFields, PhysicsEngine
 from ksim.physics.engines.default_data import DefaultData
 from ksim.physics.engines.mjx_support import check_supported
+from ksim.physics.engines.quiet_mjx import mjx
 from ksim.physics.model import PhysicsModel
 from ksim.xla.compiler_options import SMALL_OPERATIONS
-
-with contextlib.redirect_stdout(io.StringIO()):
-    # MJX prints a line for each optional package (warp) that is not installed.
-    from mujoco import mjx
 
 LEAST_SLIDING_FRICTION = 1e-3
 """Contacts of pyramidal cones divide by their friction: in single precision MuJoCo's least value,

@@ -1,17 +1,12 @@
 """Calls of MJX's Warp implementation, for the Warp engine."""
 
-import contextlib
-import io
 from collections.abc import Collection
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import mujoco
 
-with contextlib.redirect_stdout(io.StringIO()):
-    # MJX prints a line for each optional package (warp) that is not installed.
-    from mujoco import mjx
-    from mujoco.mjx.warp import types as warp_types
+from ksim.physics.engines.quiet_mjx import mjx
 
 
 @runtime_checkable
@@ -93,7 +88,7 @@ class WarpFunctions:
 
     def batched_fields(self, model: Any) -> Collection[str]:
         """See `StepwiseMjx.batched_fields`."""
-        is_batched = warp_types._BATCH_DIM["Model"]
+        is_batched = mjx.warp.types._BATCH_DIM["Model"]
         return [name for name in vars(model) if is_batched.get(name, False)]
 
     def step(self, model: Any, data: Any) -> Any:
