@@ -18,7 +18,7 @@ from mujoco import batch as mujoco_batch
 
 from examples.walking import HumanoidWalkingConfig, HumanoidWalkingTask
 from ksim import MujocoEnvironment
-from ksim.physics.engines.native.engine import num_host_cores
+from ksim.xla.threads import usable_cores
 
 NUM_SIMULATIONS = 128
 STEPS_OF_A_ROLLOUT = 20
@@ -34,7 +34,7 @@ def measure() -> dict[str, float]:
     mj_model = model.mj_model
     standing = mj_model.key_qpos[0]
     generator = np.random.default_rng(0)
-    batch = mujoco_batch.Batch(mj_model, NUM_SIMULATIONS, num_host_cores())
+    batch = mujoco_batch.Batch(mj_model, NUM_SIMULATIONS, len(usable_cores()))
     everyone = np.arange(NUM_SIMULATIONS)
     stage = int(mujoco.mjtStage.mjSTAGE_VEL)
     targets = standing[mj_model.jnt_qposadr[mj_model.actuator_trnid[:, 0]]]

@@ -15,7 +15,7 @@ os.environ["XLA_FLAGS"] = " ".join(
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
-# As ksim does, which is imported after JAX here.
+# XLA alarms of every program that comes from the cache of this session (ksim.xla.false_alarms).
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import flax.struct
@@ -69,7 +69,7 @@ def shared_compilation_cache(tmp_path_factory):
 @pytest.fixture
 def without_a_cache():
     """No cache of compiled programs is configured yet."""
-    before = jax.config.values["jax_compilation_cache_dir"]
+    before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", None)
     yield
     jax.config.update("jax_compilation_cache_dir", before)

@@ -13,7 +13,7 @@ import numpy as np
 from ksim.nn import Model, unroll
 from ksim.reporting.status import RunStatus
 from ksim.storage.measurements import KeptMeasurement
-from ksim.xla.compiler_options import UPDATE, heard_options
+from ksim.xla.compiler_options import UPDATE, compile_with
 
 WORTHWHILE_GAIN = 0.1
 """The share of the time that rounding must save; below it, noise would choose."""
@@ -130,7 +130,7 @@ def _compiled(model: Model, minibatch: Minibatch) -> Callable[[], Any]:
 
     arguments = jax.device_put((parameters, observations), minibatch.device)
     traced = jax.jit(jax.grad(loss)).lower(*arguments)
-    compiled = traced.compile(compiler_options=heard_options(UPDATE))
+    compiled = compile_with(traced, UPDATE)
     return lambda: compiled(*arguments)
 
 

@@ -9,8 +9,8 @@ from ksim.reporting.status import RunStatus
 from ksim.rl import Algorithm
 from ksim.training.program import PartitionedProgram, Program
 from ksim.training.train_state import TrainState
-from ksim.xla.compiler_options import UPDATE, heard_options
-from ksim.xla.threefry import unroll_threefry
+from ksim.xla.compiler_options import UPDATE, compile_with
+from ksim.xla.threefry import unrolled_threefry
 
 
 class CompiledProgram(NamedTuple):
@@ -105,11 +105,11 @@ def compile_program(
     acted = program.acting.shapes_to_learn_from(program.partitioner, *acted)
     with ThreadPoolExecutor(max_workers=1) as other_thread:
         compiled_rollout = other_thread.submit(rollout.compile)
-        with status.phase("tracing the update"):
+        with status.phase("tracing the update"), unrolled_threefry():
             update = functions.update.lower(train_state, *acted)
         with status.phase("compiling the rollout and the update"):
             options = UPDATE if program.partitioner.devices[0].platform == "cpu" else {}
-            compiled_update = update.compile(compiler_options=heard_options(options))
+            compiled_update = compile_with(update, options)
             return CompiledProgram(compiled_rollout.result(), compiled_update)
 
 
@@ -123,7 +123,7 @@ class _TracedRollout:
     options: Mapping[str, Any]
 
     def compile(self) -> Any:
-        rollout = self.rollout.compile(compiler_options=heard_options(self.options))
+        rollout = compile_with(self.rollout, self.options)
         if self.gather is None:
             return rollout
         return GatheringRollout(self.algorithm, self.gather.compile(), rollout)
@@ -141,6 +141,6 @@ def _trace_rollout(
         gather = program.gather.lower(algorithm.acting_part(train_state.learner))
         whole = gather.out_info
         train_state = with_acting_part(algorithm, train_state, lambda _: whole)
-    unroll_threefry()
-    rollout = program.rollout.lower(train_state, env_state, request)
+    with unrolled_threefry():
+        rollout = program.rollout.lower(train_state, env_state, request)
     return _TracedRollout(algorithm, gather, rollout, program.rollout_options)

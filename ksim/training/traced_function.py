@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ksim.xla.compiler_options import RUN_ONCE, heard_options
+from ksim.xla.compiler_options import RUN_ONCE, compile_with
 
 
 class TracedFunction:
@@ -33,8 +33,8 @@ class TracedFunction:
 
     @functools.cached_property
     def _compiled(self) -> Any:
-        options = heard_options(RUN_ONCE) if jax.default_backend() == "cpu" else None
-        return self._lowered.compile(compiler_options=options)
+        options = RUN_ONCE if jax.default_backend() == "cpu" else {}
+        return compile_with(self._lowered, options)
 
     def __call__(self, *arguments: Any) -> Any:
         """Makes the arrays."""

@@ -1,4 +1,9 @@
-"""Where compiled programs are kept between runs."""
+"""Keeps compiled programs between runs, in JAX's own cache.
+
+JAX has one but leaves it off, skips programs that compile within a second, and does not tell apart
+programs that were compiled for other numbers of threads. All of it is JAX's public interface, tried
+with jax 0.9.2 and 0.12.0.
+"""
 
 import logging
 import os
@@ -6,6 +11,7 @@ from pathlib import Path
 
 import jax
 
+from ksim.xla.false_alarms import hide_false_alarms
 from ksim.xla.threads import num_xla_threads
 
 _logger = logging.getLogger(__name__)
@@ -23,7 +29,8 @@ def enable_compilation_cache() -> Path | None:
     Returns:
       The directory; `None` if it cannot be used.
     """
-    configured = jax.config.values["jax_compilation_cache_dir"]
+    hide_false_alarms()
+    configured = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]
     if configured:
         return Path(configured)
     try:

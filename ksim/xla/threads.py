@@ -1,12 +1,17 @@
-"""How the threads of XLA share the cores of this process.
+"""Limits the threads that XLA starts, and what it divides among them.
 
-What is set here is read when JAX starts its devices, and comes too late afterwards.
+XLA takes a machine as its own: it starts a thread for every core, and divides large operations
+among all of them, also where several processes or devices share the cores. It reads `NPROC` and
+`XLA_FLAGS` when JAX starts its devices; what is set afterwards comes too late. JAX documents
+neither `NPROC` nor the name of the pass. Written for jax 0.9.2 and 0.12.0.
 """
 
 import os
 
-_DISABLED_PASSES_FLAG = "--xla_disable_hlo_passes"
-_TASK_ASSIGNER = "cpu-parallel-task-assigner"
+from ksim.xla.flags import DISABLED_PASSES, set_default_flag
+
+TASK_ASSIGNER = "cpu-parallel-task-assigner"
+"""XLA's pass that divides operations among threads."""
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -26,8 +31,7 @@ def num_xla_threads() -> int:
 def limit_xla_threads(number: int) -> None:
     """Lets XLA start so many threads, for operations on a CPU and to compile.
 
-    By itself it starts one for every core. The variable `NPROC`, which it reads for their number,
-    is left as it is if it is set.
+    `NPROC` is left as it is if it is set.
     """
     os.environ.setdefault("NPROC", str(number))
 
@@ -35,12 +39,8 @@ def limit_xla_threads(number: int) -> None:
 def divide_operations_among_cores(num_devices: int) -> None:
     """Lets devices of a CPU divide their operations only if there are threads to take a part.
 
-    XLA divides a large operation among all its threads, also where each has a device of its own to
-    serve. `XLA_FLAGS` has the last word.
-
     Args:
       num_devices: how many devices compute at the same time.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if num_devices >= num_xla_threads() and _DISABLED_PASSES_FLAG not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_DISABLED_PASSES_FLAG}={_TASK_ASSIGNER}".strip()
+    if num_devices >= num_xla_threads():
+        set_default_flag(DISABLED_PASSES, TASK_ASSIGNER)

@@ -1,98 +1,62 @@
-"""JAX's random numbers on a CPU, the same ones, computed without loops."""
+"""Computes JAX's random numbers on a CPU without loops: the same ones, bit by bit.
 
-import dataclasses
-from collections.abc import Callable
-from functools import partialmethod
+JAX hashes with Threefry, and on a CPU compiles it as a loop of five passes, each of them several
+operations. An environment draws a handful of numbers at a time, so starting those operations costs
+more than they do: native rollouts of the humanoid took up to 8% longer (jax 0.9), and half a second
+more to compile.
+
+JAX looks up in a table of its own how an operation is written into a program. While ksim's programs
+are written, another rule stands there; afterwards JAX has its own again. Written for jax 0.9.2 and
+0.12.0.
+"""
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-from jax.extend.mlir import ir
-from jax.extend.mlir.dialects import stablehlo
-from jax.extend.random import threefry2x32_p
-from jax.interpreters import mlir
+import jax
 
-Words = Any
-"""Unsigned integers of 32 bits that can be added, shifted and combined: an array, or what an array
-will be in a program that is being written."""
+from ksim.xla.fallback import warn_of_plain_way
 
-ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-NUM_BLOCKS = 5
-PARITY = 0x1BD11BDA
+_lock = threading.RLock()
 
 
-def unroll_threefry() -> None:
-    """Makes JAX draw its random numbers without a loop on a CPU, from the next compilation on.
-
-    JAX hashes with Threefry, and on a CPU compiles it as a loop of five passes, each of them
-    several operations. An environment draws a handful of numbers at a time, so starting those
-    operations costs more than they do: native rollouts of the humanoid took up to 8% longer
-    (jax 0.9), and half a second more to compile. The numbers are the same, bit by bit.
-    """
-    mlir.register_lowering(threefry2x32_p, _lower, platform="cpu")
+@contextlib.contextmanager
+def unrolled_threefry() -> Iterator[None]:
+    """Draws random numbers without a loop in what is lowered for a CPU while the context lasts."""
+    with _lock, _our_rule() if _is_understood() else contextlib.nullcontext():
+        yield
 
 
-def threefry2x32(key_0: Words, key_1: Words, word_0: Words, word_1: Words) -> tuple[Words, Words]:
-    """Returns the hash of two words, with 20 rounds.
+@contextlib.contextmanager
+def _our_rule() -> Iterator[Any]:
+    """Puts our rule into JAX's table while the context lasts; gives the operation of the rule."""
+    from ksim.xla.threefry_rule import rules_for_cpus, threefry2x32_p, written_without_loop
 
-    Args:
-      key_0: the first word of the key.
-      key_1: the second.
-      word_0: the first word to hash.
-      word_1: the second.
-
-    Reference:
-      Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", SC11; Threefry-2x32-20.
-    """
-    keys = (key_0, key_1, key_0 ^ key_1 ^ PARITY)
-    word_0, word_1 = word_0 + key_0, word_1 + key_1
-    for block in range(NUM_BLOCKS):
-        for rotation in ROTATIONS[block % 2]:
-            word_0 = word_0 + word_1
-            word_1 = word_0 ^ _rotate_left(word_1, rotation)
-        word_0 = word_0 + keys[(block + 1) % 3]
-        word_1 = word_1 + keys[(block + 2) % 3] + (block + 1)
-    return word_0, word_1
+    rules = rules_for_cpus()
+    rule_of_jax = rules[threefry2x32_p]
+    rules[threefry2x32_p] = type(rule_of_jax)(rule=written_without_loop, inline=True)
+    try:
+        yield threefry2x32_p
+    finally:
+        rules[threefry2x32_p] = rule_of_jax
 
 
-def _rotate_left(word: Words, num_bits: int) -> Words:
-    return (word << num_bits) | (word >> (32 - num_bits))
-
-
-@dataclasses.dataclass(frozen=True)
-class _WrittenWords:
-    """Words of a program that is being written; each operator writes an operation.
-
-    To trace the same operations, for every shape that is drawn, took an eighth of the time that a
-    run needs to be traced and lowered.
-    """
-
-    value: ir.Value
-
-    def _write(
-        self, operation: Callable[[ir.Value, ir.Value], ir.Value], other: "_WrittenWords | int"
-    ) -> "_WrittenWords":
-        if isinstance(other, int):
-            kind = ir.RankedTensorType(self.value.type)
-            number = ir.IntegerAttr.get(kind.element_type, other)
-            constant = ir.DenseElementsAttr.get_splat(kind, number)
-            return _WrittenWords(operation(self.value, stablehlo.constant(constant)))
-        return _WrittenWords(operation(self.value, other.value))
-
-    __add__ = partialmethod(_write, stablehlo.add)
-    __xor__ = partialmethod(_write, stablehlo.xor)
-    __or__ = partialmethod(_write, stablehlo.or_)
-    __lshift__ = partialmethod(_write, stablehlo.shift_left)
-    __rshift__ = partialmethod(_write, stablehlo.shift_right_logical)
-
-
-def _lower(context: Any, *operands: ir.Value) -> list[ir.Value]:
-    """Writes the hash into a program; the operands are as those of `threefry2x32`."""
-    del context
-    shapes = [ir.RankedTensorType(operand.type).shape for operand in operands]
-    shape = np.broadcast_shapes(*shapes)
-    whole = ir.RankedTensorType.get(shape, ir.IntegerType.get_unsigned(32))
-    words = []
-    for operand, own in zip(operands, shapes, strict=True):
-        axes = ir.DenseI64ArrayAttr.get(range(len(shape) - len(own), len(shape)))
-        words.append(_WrittenWords(stablehlo.broadcast_in_dim(whole, operand, axes)))
-    return [word.value for word in threefry2x32(*words)]
+@functools.cache
+def _is_understood() -> bool:
+    """Returns whether this JAX takes our rule, tried on one hash; warns if not."""
+    word = jax.ShapeDtypeStruct((1,), "uint32")
+    try:
+        with _our_rule() as hash_p:
+            traced = jax.jit(lambda *words: hash_p.bind(*words)).trace(*[word] * 4)
+            traced.lower(lowering_platforms=("cpu",))
+    except Exception as error:  # whatever a JAX that has changed says to it
+        warn_of_plain_way(
+            f"its table of lowering rules ({type(error).__name__}: {error})",
+            "random numbers, the same ones, are drawn in loops: rollouts on a CPU take up to 8%"
+            " longer",
+        )
+        return False
+    return True

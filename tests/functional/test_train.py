@@ -141,7 +141,7 @@ def test_an_environment_may_be_wrapped_or_not():
 def test_nothing_is_written_and_one_device_is_no_reason_to_warn(without_a_cache, tmp_path, caplog):
     small_run(num_devices=1, num_updates=1)
     assert list(tmp_path.rglob("*")) == []
-    assert jax.config.values["jax_compilation_cache_dir"] is None
+    assert jax.config.jax_compilation_cache_dir is None
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -149,7 +149,7 @@ def test_compiled_programs_are_kept_if_asked(without_a_cache, tmp_path):
     options = {"is_compilation_cached": True}
     small_run(num_devices=1, num_updates=1, runner_options=options)
     (directory,) = (tmp_path / "cache/ksim/jax").iterdir()
-    assert jax.config.values["jax_compilation_cache_dir"] == str(directory)
+    assert jax.config.jax_compilation_cache_dir == str(directory)
     assert {path.name for path in tmp_path.iterdir()} == {"cache"}
 
 

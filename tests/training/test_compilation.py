@@ -1,4 +1,4 @@
-"""What XLA is told of a rollout."""
+"""Options that XLA is given with the programs of a run."""
 
 import collections
 
@@ -7,8 +7,8 @@ import pytest
 
 from ksim.preflight.trial import Trial
 from ksim.reporting.status import RunStatus
-from ksim.xla.compilation_cache import enable_compilation_cache
-from ksim.xla.compiler_options import RUN_ONCE, UPDATE, heard_options
+from ksim.xla.compiler_options import RUN_ONCE, heard_options
+from ksim.xla.threefry_rule import rules_for_cpus, threefry2x32_p
 from tests.small_cartpole import small_task
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
@@ -39,20 +39,6 @@ def test_rollouts_of_native_physics_are_compiled_quickly(told, monkeypatch):
     assert heard_options(rollouts) in told
 
 
-def test_an_option_that_xla_has_no_more_is_left_out(monkeypatch):
-    options = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_use_xnnpack": False}
-    monkeypatch.setenv("XLA_FLAGS", "")
-    monkeypatch.setattr(jax, "__version_info__", (0, 9, 2))
-    assert heard_options(options) == options
-    monkeypatch.setattr(jax, "__version_info__", (0, 10, 0))
-    assert heard_options(options) == {"xla_cpu_use_xnnpack": False}
-
-
-def test_xla_knows_every_option():
-    told = {"xla_backend_optimization_level": 1, **RUN_ONCE, **UPDATE}
-    jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=heard_options(told))
-
-
 def test_small_operations_of_mjx_are_compiled_by_xla_itself(told, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
@@ -79,12 +65,32 @@ def test_other_programs_are_told_little(told, monkeypatch):
     assert len(told) == 4
 
 
+def num_loops(monkeypatch, is_unrolled):
+    """Counts the loops of the cart-pole's rollout, and of its update."""
+    counts = {}
+
+    def count(lowered, options):
+        counts[len(options)] = lowered.as_text().count("stablehlo.while")
+
+    monkeypatch.setattr("ksim.training.compilation.compile_with", count)
+    monkeypatch.setattr("ksim.xla.threefry._is_understood", lambda: is_unrolled)
+    compile_small(small_task(num_devices=1))
+    return counts[0], counts[1]  # the update alone has an option
+
+
+def test_random_numbers_are_drawn_without_loops_and_jax_is_left_as_it_was(monkeypatch):
+    of_jax = rules_for_cpus()[threefry2x32_p]
+    unrolled, plain = (num_loops(monkeypatch, is_unrolled) for is_unrolled in (True, False))
+    assert all(less < more for less, more in zip(unrolled, plain, strict=True))
+    assert rules_for_cpus()[threefry2x32_p] is of_jax
+
+
 def test_a_second_start_compiles_nothing(monkeypatch):
     """Native physics are called by name: what calls them is kept like every other program."""
     monkeypatch.setenv("XLA_FLAGS", "")
     events = collections.Counter()
     listen = lambda event, **_: events.update([event.rpartition("/")[2]])  # noqa: E731
-    shortest = jax.config.values["jax_persistent_cache_min_compile_time_secs"]
+    shortest = jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     try:
         for _ in range(2):
@@ -96,29 +102,6 @@ def test_a_second_start_compiles_nothing(monkeypatch):
         jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
     # The first train state, the environments, the rollout, the update.
     assert (events["cache_hits"], events["cache_misses"]) == (4, 0)
-
-
-@pytest.mark.usefixtures("without_a_cache")
-@pytest.mark.parametrize("threads", [2, 3])
-def test_programs_are_kept_apart_by_the_threads_that_they_were_compiled_for(
-    monkeypatch, tmp_path, threads
-):
-    """JAX takes no notice of them: its key is equal for 1 and for 100."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setenv("NPROC", str(threads))
-    directory = enable_compilation_cache()
-    assert directory == tmp_path / "ksim" / "jax" / f"{threads}-threads"
-    assert directory.parent.stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.usefixtures("without_a_cache")
-def test_a_cache_that_cannot_be_used_is_a_warning(monkeypatch, caplog):
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
-    assert enable_compilation_cache() is None
-    assert jax.config.values["jax_compilation_cache_dir"] is None
-    (message,) = caplog.messages
-    assert "Not a directory: '/dev/null/ksim" in message
-    assert "is_compilation_cached=false" in message
 
 
 def test_what_fails_in_the_other_thread_is_raised(monkeypatch):

@@ -1,4 +1,5 @@
 import itertools
+import sys
 
 import flax.linen as nn
 import jax
@@ -6,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.interpreters import ad
 
+from ksim.xla import bfloat16_product
+from ksim.xla.bfloat16_plain import plain_product
 from ksim.xla.bfloat16_product import rounded_dot_general
 
 MATRICES = (((1,), (0,)), ((), ()))
@@ -133,11 +137,75 @@ def test_gradient_of_a_vmapped_batch_is_that_of_matrices():
 def test_every_product_of_a_gradient_is_one_of_bfloat16():
     weights, x = (draw(8, 16), draw(16, 2, seed=1)), draw(10, 6, 8, seed=2)
     text = jax.jit(jax.grad(batch_loss)).lower(weights, x).as_text()
-    products = [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+    products = products_of(text)
     assert len(products) == 5  # 2 forward; 2 for weights and 1 for what is hidden, backward
     for line in products:
         assert line.count("xbf16>") == 2 and "xf32>" in line.split("->")[-1]
     assert "10x6x8x16" not in text  # no outer product for every sample
+
+
+def products_of(text):
+    return [line for line in text.splitlines() if "stablehlo.dot_general" in line]
+
+
+def test_casts_alone_do_not_reach_matrix_units():
+    """If this fails, a cast does what the primitive is for."""
+
+    def product_of_casts(lhs, rhs):
+        halves = lhs.astype(jnp.bfloat16), rhs.astype(jnp.bfloat16)
+        return lax.dot_general(*halves, MATRICES, preferred_element_type=jnp.float32).sum()
+
+    text = jax.jit(jax.grad(product_of_casts)).lower(draw(5, 3), draw(3, 4)).as_text()
+    assert any("xf32>, tensor" in line.split(":")[-1] for line in products_of(text))
+
+
+@pytest.fixture
+def without_primitives(monkeypatch):
+    """A JAX whose table of derivatives has moved."""
+    monkeypatch.delattr(ad, "primitive_transposes")
+    monkeypatch.delitem(sys.modules, "ksim.xla.bfloat16_primitive", raising=False)
+    monkeypatch.delattr("ksim.xla.bfloat16_primitive", raising=False)
+    bfloat16_product._chosen_product.cache_clear()
+    yield
+    bfloat16_product._chosen_product.cache_clear()
+
+
+@pytest.mark.usefixtures("without_primitives")
+def test_without_the_door_the_gradients_are_the_same(plain_ways):
+    weights, x = (draw(8, 16), draw(16, 2, seed=1)), draw(10, 6, 8, seed=2)
+    assert bfloat16_product._chosen_product() is plain_product
+    ours = jax.value_and_grad(batch_loss)(weights, x)
+    (message,) = plain_ways.messages
+    assert "primitive_transposes" in message and "slower" in message
+    bfloat16_product._chosen_product.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ad, "primitive_transposes", TRANSPOSES, raising=False)
+        expected = jax.value_and_grad(batch_loss)(weights, x)
+    for own, other in zip(*map(jax.tree.leaves, (ours, expected)), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-7)
+
+
+TRANSPOSES = ad.primitive_transposes
+
+
+@pytest.mark.parametrize(
+    "lhs_shape, rhs_shape, contracted",
+    [((5, 3), (3, 4), ((1,), (0,))), ((2, 3, 5), (5, 7, 2), ((0, 2), (2, 0)))],
+)
+def test_plain_product_for_any_axes(lhs_shape, rhs_shape, contracted):
+    lhs, rhs = draw(*lhs_shape), draw(*rhs_shape, seed=1)
+
+    def loss(multiply):
+        return lambda lhs, rhs: (multiply(lhs, rhs) ** 2).sum()
+
+    by_function = jax.value_and_grad(
+        loss(lambda lhs, rhs: plain_product(lhs, rhs, *contracted)), (0, 1)
+    )(lhs, rhs)
+    by_primitive = jax.value_and_grad(
+        loss(lambda lhs, rhs: rounded_dot_general(lhs, rhs, (contracted, ((), ())))), (0, 1)
+    )(lhs, rhs)
+    for ours, theirs in zip(*map(jax.tree.leaves, (by_function, by_primitive)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_gradient_of_what_is_not_used():

@@ -28,3 +28,10 @@ def test_nothing_is_scattered():
     program = jax.vmap(lambda values, new: replace_rows(values, (2, 0), new))
     text = jax.jit(program).lower(jnp.zeros((4, 3)), jnp.ones((4, 2))).as_text()
     assert "scatter" not in text
+
+
+def test_xla_scatters_row_by_row():
+    """If this fails, `values.at[rows].set(...)` may be as good."""
+    program = jax.vmap(lambda values, new: values.at[jnp.array([2, 0])].set(new))
+    text = jax.jit(program).lower(jnp.zeros((4, 3)), jnp.ones((4, 2))).compile().as_text()
+    assert (" while(" if jax.__version_info__ < (0, 10) else "scatter_computation") in text

@@ -1,4 +1,4 @@
-"""How many threads XLA starts in each of several processes on one machine."""
+"""Threads that XLA starts in each of several processes on one machine."""
 
 import os
 
@@ -7,6 +7,8 @@ import pytest
 from ksim.parallel.processes.group import ProcessGroup
 from ksim.parallel.processes.peer import Peer
 from ksim.parallel.processes.runtime import share_cores
+from ksim.xla.threads import num_xla_threads
+from tests.xla.subprocesses import run_python
 
 
 class Group(ProcessGroup):
@@ -49,3 +51,27 @@ def test_the_users_own_number_stays(monkeypatch):
     monkeypatch.setenv("NPROC", "3")
     share_cores(Group((0, 1), (0, 1)))
     assert os.environ["NPROC"] == "3"
+
+
+COUNT_THREADS = """
+import os
+import jax
+before = len(os.listdir("/proc/self/task"))
+jax.jit(lambda x: x + 1)(1).block_until_ready()
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are not listed")  # noqa: PTH112
+def test_xla_reads_the_number():
+    """XLA has two pools of so many threads, and some that are always there."""
+    counts = [int(run_python(COUNT_THREADS, NPROC=number)[0]) for number in ("2", "9")]
+    assert counts[1] - counts[0] >= 7
+
+
+def test_the_number_of_threads(monkeypatch):
+    monkeypatch.setenv("NPROC", "5")
+    assert num_xla_threads() == 5
+    monkeypatch.setenv("NPROC", "many")
+    monkeypatch.setattr("ksim.xla.threads.usable_cores", lambda: (0, 3, 4))
+    assert num_xla_threads() == 3

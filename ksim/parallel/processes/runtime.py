@@ -20,10 +20,10 @@ from ksim.parallel.processes.group import ProcessGroup, SingleProcess
 from ksim.parallel.processes.hub import Hub, listen
 from ksim.parallel.processes.member import Member, connect
 from ksim.xla.backend import has_jax_started
+from ksim.xla.flags import COLLECTIVE_TIMEOUT, set_default_flag
 from ksim.xla.gloo import prepare_gloo
+from ksim.xla.preemption import keep_sigterm
 from ksim.xla.threads import limit_xla_threads
-
-_COLLECTIVE_TIMEOUT_FLAG = "--xla_cpu_collective_timeout_seconds"
 
 
 @dataclasses.dataclass
@@ -173,9 +173,8 @@ def _is_number(host: str) -> bool:
 def _start_jax(options: ProcessesConfig, member: Member, num_local_devices: int | None) -> None:
     own_host = member.own_host
     address = member.from_main("JAX's address", _free_address(own_host) if member.is_main else None)
-    # Its preemption service would take SIGTERM for itself; ksim saves and stops then.
-    jax.config.update("jax_enable_preemption_service", False)
-    _set_collective_timeout(options.collective_timeout_seconds)
+    keep_sigterm()
+    set_default_flag(COLLECTIVE_TIMEOUT, int(options.collective_timeout_seconds) + 1)
     prepare_gloo(own_host)
     share_cores(member)
     jax.distributed.initialize(
@@ -197,12 +196,6 @@ def _free_address(host: str) -> str:
         probe.bind((host, 0))
         port = probe.getsockname()[1]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _set_collective_timeout(seconds: float) -> None:
-    flags = os.environ.get("XLA_FLAGS", "")
-    if _COLLECTIVE_TIMEOUT_FLAG not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_COLLECTIVE_TIMEOUT_FLAG}={int(seconds) + 1}".strip()
 
 
 def share_cores(group: ProcessGroup) -> None:

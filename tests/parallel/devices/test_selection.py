@@ -12,7 +12,7 @@ import pytest
 import ksim
 from ksim.config import ConfigError
 from ksim.parallel import select_devices
-from ksim.parallel.devices.simulated import SIMULATED_DEVICES_FLAG
+from ksim.xla.flags import SIMULATED_DEVICES
 
 
 def test_all_devices_by_default():
@@ -31,7 +31,7 @@ def test_more_devices_than_there_are():
     message = str(caught.value)
     assert "num_devices=9, but there are only 8 cpu device(s)." in message
     assert "Write num_devices=8 or leave the option out" in message
-    assert f"XLA_FLAGS={SIMULATED_DEVICES_FLAG}=9" in message
+    assert f"XLA_FLAGS={SIMULATED_DEVICES}=9" in message
 
 
 @pytest.mark.parametrize("number", [0, -1])
@@ -77,7 +77,7 @@ try:
 finally:
     assert len(select_devices(2)) == 2 and len(select_devices()) == 2
 """
-    result = run_python(code, XLA_FLAGS=f"{SIMULATED_DEVICES_FLAG}=2")
+    result = run_python(code, XLA_FLAGS=f"{SIMULATED_DEVICES}=2")
     assert result.returncode == 1
     assert "num_devices=3, but there are only 2 cpu device(s)" in result.stderr
 
@@ -96,8 +96,8 @@ print("outer_dimension_partitions" in compiled.as_text())
     [
         (3, {"NPROC": "4"}, True),  # a thread is idle
         (4, {"NPROC": "4"}, False),
-        (None, {"NPROC": "4", "XLA_FLAGS": f"{SIMULATED_DEVICES_FLAG}=4"}, False),
-        (2, {"NPROC": "4", "XLA_FLAGS": f"{SIMULATED_DEVICES_FLAG}=4"}, True),
+        (None, {"NPROC": "4", "XLA_FLAGS": f"{SIMULATED_DEVICES}=4"}, False),
+        (2, {"NPROC": "4", "XLA_FLAGS": f"{SIMULATED_DEVICES}=4"}, True),
         (4, {"NPROC": "4", "XLA_FLAGS": "--xla_disable_hlo_passes=dce"}, True),
         (max(2, os.cpu_count() or 1), {"NPROC": ""}, False),
     ],

@@ -1,7 +1,6 @@
 """Native MuJoCo on the host's cores, offered to JAX as a pure function."""
 
 import logging
-import os
 from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -22,7 +21,9 @@ from ksim.physics.engines.default_data import DefaultData
 from ksim.physics.engines.native.data import NativeData, state_bits
 from ksim.physics.engines.native.stepper import NativeStepper
 from ksim.physics.model import PhysicsModel
-from ksim.xla.host_calls import call_named, named
+from ksim.xla.compiler_options import HOST_CALLS
+from ksim.xla.host_calls import call_by_copies, call_named, named
+from ksim.xla.threads import usable_cores
 
 ALWAYS_READ = ("time", "qpos", "qvel", "ctrl")
 WRITABLE = ("qpos", "qvel", "qfrc_applied", "xfrc_applied", "mocap_pos", "mocap_quat")
@@ -61,7 +62,7 @@ class NativeEngine(PhysicsEngine):
         """
         _check_steppable(model.mj_model)
         self._model = model
-        self._num_threads = num_threads or num_host_cores()
+        self._num_threads = num_threads or len(usable_cores())
         default = DefaultData(model.mj_model)
         known = default.fields
         for name in fields or ():
@@ -86,14 +87,8 @@ class NativeEngine(PhysicsEngine):
 
     @property
     def compiler_options(self) -> Mapping[str, Any]:
-        """See `PhysicsEngine.compiler_options`.
-
-        Most of a rollout is MuJoCo's work. Optimised less, the humanoid's was compiled with three
-        quarters of the processor time, and ran as fast (medians of 30 within 1%). With fusions
-        lowered by XLA itself, not by way of MLIR, the first update came another 1.0 to 1.5 s
-        sooner (jax 0.9; 0.12 has no choice).
-        """
-        return {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
+        """See `PhysicsEngine.compiler_options`; most of a rollout is MuJoCo's work."""
+        return HOST_CALLS
 
     def reading(self, fields: Collection[str]) -> "NativeEngine":
         """See `PhysicsEngine.reading`."""
@@ -148,25 +143,10 @@ class NativeEngine(PhysicsEngine):
             return call_named(self._stepper.name, results, arguments)
 
         def step_on_the_host(arguments: Any) -> Any:
-            return jax.pure_callback(
-                self._step_copies, results, arguments, vmap_method="broadcast_all"
-            )
+            return call_by_copies(self._stepper, results, arguments)
 
         stepped = lax.platform_dependent(arguments, cpu=step_here, default=step_on_the_host)
         return NativeData(**stepped)  # type: ignore[abstract]
-
-    def _step_copies(self, arguments: Any) -> Any:
-        """Steps simulations whose arrays, with any leading axes, were copied from a device."""
-        arguments = jax.tree.map(np.asarray, arguments)
-        leading, count = arguments["is_reset"].shape, arguments["is_reset"].size
-        one = {"state": self._initial_data.state, "fields": dict(self._initial_data.fields)}
-        results = jax.tree.map(lambda x: np.empty((*leading, *x.shape), x.dtype), one)
-
-        def rows(x: np.ndarray) -> np.ndarray:
-            return x.reshape(count, *x.shape[len(leading) :])
-
-        self._stepper(*jax.tree.map(rows, (results, arguments)))
-        return results
 
 
 def _check_steppable(mj_model: mujoco.MjModel) -> None:
@@ -178,10 +158,3 @@ def _check_steppable(mj_model: mujoco.MjModel) -> None:
             f"The native engine cannot step this model: {error}. Leave it out of the MJCF, as in"
             ' <flag sleep="disable"/>.'
         ) from error
-
-
-def num_host_cores() -> int:
-    """Returns the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
