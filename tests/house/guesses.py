@@ -34,17 +34,16 @@ OF_OTHERS = {
     ("ksim/physics/engines/native/engine.py", "getattr(mj_model, field, None)"): (
         "mujoco.MjModel lacks some of the fields that mujoco.batch names"
     ),
-    ("ksim/physics/engines/native/engine.py", "hasattr(os, 'sched_getaffinity')"): "Linux alone",
     ("ksim/reporting/terminal_logging.py", "getattr(stream, 'rich_proxied_file', stream)"): (
         "rich's stand-in for a stream"
     ),
     ("ksim/storage/state_leaves.py", "hasattr(leaf, 'dtype')"): (
         "leaves of any pytree: arrays, shapes, numbers"
     ),
-    ("ksim/xla/gloo.py", "getattr(extension, 'make_gloo_tcp_collectives', None)"): (
-        "jaxlib may lose it"
-    ),
     ("ksim/xla/gloo.py", "hasattr(os, 'SCHED_BATCH')"): "Linux alone",
+    ("ksim/xla/key_data.py", "hasattr(leaf, 'dtype')"): (
+        "leaves of any pytree: arrays, shapes, numbers"
+    ),
     ("ksim/xla/threads.py", "hasattr(os, 'sched_getaffinity')"): "Linux alone",
 }
 
