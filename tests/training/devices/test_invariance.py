@@ -43,7 +43,7 @@ def train_native(engine="mujoco", **changes):
 
 
 def train_mjx(**changes):
-    has_optimizations = not jax.config.jax_disable_most_optimizations
+    has_optimizations = not jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_disable_most_optimizations", True)  # half the time to compile
     try:
         with jax.numpy_rank_promotion("allow"):  # MJX broadcasts
