@@ -18,8 +18,8 @@ OWN_METRICS = ("iteration", "env_steps", "wall_seconds", f"reward/{TOTAL}")
 """Names of metrics that every run logs, beside those of `OWN_GROUPS`."""
 
 OWN_GROUPS = (
-    *("communication/", "curriculum/", "device/", "episode/", "eval/", "loss/", "policy/"),
-    *("termination/", "throughput/", "time/", "value/"),
+    *("communication/", "curriculum/", "device/", "episode/", "eval/", "extension/"),
+    *("loss/", "policy/", "termination/", "throughput/", "time/", "value/"),
 )
 """Beginnings of the names of all other metrics of a run."""
 

@@ -21,7 +21,9 @@ class Named(CartPole):
         return state, timestep.replace(metrics={self.name: jnp.float32(1)})
 
 
-@pytest.mark.parametrize("name", ["reward/total", "iteration", "episode/return", "eval/height"])
+@pytest.mark.parametrize(
+    "name", ["reward/total", "iteration", "episode/return", "eval/height", "extension/x"]
+)
 def test_a_name_of_every_run_is_refused(name):
     with pytest.raises(ValueError, match=rf'"metrics have names of their own".*write "my_{name}"'):
         check_environment(Named(name))

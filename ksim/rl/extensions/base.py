@@ -17,9 +17,11 @@ class Extension(ABC):  # noqa: B024 - each method has a default that adds nothin
     """Adds to the minibatches, the loss or the rewards of PPO.
 
     A frozen dataclass. What it learns is its `state` (networks, optimizer states, numbers: the same
-    on every device), what it remembers its `memory` (`[num_envs, ...]`, split as environments are);
-    both are in every checkpoint. In each iteration, in this order: `reward`, then for each update
-    `extend` and `loss`, then `update`. Several extensions compose in the order of their list.
+    on every device), which is in every checkpoint. What it remembers is its `memory`
+    (`[num_envs, ...]`, split as environments are), which runs refuse until they keep it.
+
+    In each iteration, in this order: `reward`, then for each update `extend` and `loss`, then
+    `update`. Several extensions compose in the order of their list.
     """
 
     @property
