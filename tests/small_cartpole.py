@@ -90,11 +90,12 @@ def iterate(
 ) -> Iterator[tuple[Any, dict[str, float]]]:
     """Acts and learns; gives the train state, in its layout, and the metrics of each update."""
     train_state, env_state = initial_states(program)
+    memory = program.partitioner.shard_environments(program.new_memory())
     for iteration in range(num_iterations):
         env_state, trajectory, statistics = compiled.rollout(
             train_state, env_state, request(program, iteration)
         )
-        train_state, metrics = compiled.update(train_state, trajectory, statistics)
+        train_state, memory, metrics = compiled.update(train_state, memory, trajectory, statistics)
         values = program.partitioner.unreplicate_state(metrics)
         yield train_state, {name: float(value) for name, value in values.items()}
 

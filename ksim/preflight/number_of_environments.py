@@ -160,7 +160,9 @@ def choose_num_envs(
         with RunStatus() as status:
             status.message(f"num_envs=auto: trying {num_envs} environments")
             trial = Trial.compile(build(num_envs), seed, status)
-            memory = program_memory(trial.compiled, trial.train_state, trial.env_state)
+            memory = program_memory(
+                trial.compiled, trial.train_state, trial.env_state, trial.memory
+            )
             rate = 0.0
             is_fitting = free is None or memory.peak <= MEMORY_SHARE * free
             if is_fitting:

@@ -18,12 +18,14 @@ class ProgramMemory:
     Attributes:
       train_state: parameters, optimizer state, observation statistics.
       environments: the states of the device's environments.
-      rollout: while it acts: arguments, results and temporary arrays.
+      remembered: what the algorithm remembers of them.
+      rollout: while it acts: arguments, results and temporary arrays, with the memory that waits.
       update: while it learns, likewise, with the environments that wait.
     """
 
     train_state: int
     environments: int
+    remembered: int
     rollout: int
     update: int
 
@@ -33,22 +35,32 @@ class ProgramMemory:
         return max(self.rollout, self.update)
 
 
-def program_memory(compiled: CompiledProgram, train_state: Any, env_state: Any) -> ProgramMemory:
+def program_memory(
+    compiled: CompiledProgram, train_state: Any, env_state: Any, memory: Any
+) -> ProgramMemory:
     """Returns what a compiled program takes on a device.
 
     Args:
       compiled: the program.
       train_state: the state, in the partitioner's layout.
       env_state: the environments, likewise.
+      memory: the algorithm's memory, likewise.
     """
     state, environments = bytes_on_device(train_state), bytes_on_device(env_state)
+    remembered = bytes_on_device(memory)
     acting = compiled.rollout
     if isinstance(acting, GatheringRollout):
         # Whole parameters are made beside the shards, which stay.
         rollout = max(_bytes_of(acting.gather), state + _bytes_of(acting.rollout))
     else:
         rollout = _bytes_of(acting)
-    return ProgramMemory(state, environments, rollout, _bytes_of(compiled.update) + environments)
+    return ProgramMemory(
+        train_state=state,
+        environments=environments,
+        remembered=remembered,
+        rollout=rollout + remembered,
+        update=_bytes_of(compiled.update) + environments,
+    )
 
 
 def bytes_on_device(tree: Any) -> int:

@@ -43,11 +43,14 @@ def memory_lines(fit: DeviceFit) -> Iterator[str]:
     """Yields what takes how much memory."""
     memory = fit.memory
     per_env = memory.peak / fit.devices[0].num_envs
+    remembered = ""
+    if memory.remembered:
+        remembered = f" {in_bytes(memory.remembered)} what the algorithm remembers,"
     yield (
         f"Memory of a device: {in_bytes(memory.rollout)} to act, {in_bytes(memory.update)} to"
         f" learn. Of that, {in_bytes(memory.train_state)} are parameters and optimizer,"
-        f" {in_bytes(memory.environments)} the state of its environments; {in_bytes(per_env)} in"
-        " all for each environment."
+        f"{remembered} {in_bytes(memory.environments)} the state of its environments;"
+        f" {in_bytes(per_env)} in all for each environment."
     )
 
 

@@ -21,6 +21,7 @@ class Trial:
     compiled: CompiledProgram
     train_state: Any
     env_state: Any
+    memory: Any
 
     @classmethod
     def compile(cls, program: Program, seed: int, status: RunStatus) -> "Trial":
@@ -28,10 +29,11 @@ class Trial:
         with status.phase("building the initial state"):
             train_state = program.place_train_state(program.initial_train_state(seed))
             env_state = program.partitioner.shard_environments(program.new_environments(seed))
+            memory = program.partitioner.shard_environments(program.new_memory())
         compiled = compile_program(
             program, train_state, env_state, program.rollout_request(TRAIN, 0), status
         )
-        return cls(program, compiled, train_state, env_state)
+        return cls(program, compiled, train_state, env_state, memory)
 
     def run(self, num_iterations: int = 1) -> "TrialTimes":
         """Runs one iteration to warm up, and then those that count; moves the states on."""
@@ -43,7 +45,9 @@ class Trial:
             )
             jax.block_until_ready(sums)
             acted = time.monotonic()
-            self.train_state, metrics = self.compiled.update(self.train_state, trajectory, sums)
+            self.train_state, self.memory, metrics = self.compiled.update(
+                self.train_state, self.memory, trajectory, sums
+            )
             jax.block_until_ready(metrics)
             rollouts.append(acted - began)
             updates.append(time.monotonic() - acted)

@@ -75,7 +75,7 @@ def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
     free = _free_bytes(program, processes)  # before anything lies there
     with RunStatus(is_shown=processes.is_main) as status:
         trial = Trial.compile(program, seed, status)
-    memory = program_memory(trial.compiled, trial.train_state, trial.env_state)
+    memory = program_memory(trial.compiled, trial.train_state, trial.env_state, trial.memory)
     hosts = [peer.host for peer in processes.peers]
     fit = device_fit(program, memory, free, hosts, num_batches)
     if processes.is_main:

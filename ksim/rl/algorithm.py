@@ -44,8 +44,8 @@ class Algorithm(ABC):
 
     Everything that shapes its future is in the learner and in the memory: both are saved. The
     learner is the same on every device between iterations, but for the leaves that `specs` splits;
-    the memory is split as environments are, by their global ids. (Runs refuse a memory, and
-    iterations that only act, until they keep them.)
+    the memory is split as environments are, by their global ids, so that it moves between numbers
+    of devices as they do.
     """
 
     @abstractmethod
@@ -163,3 +163,25 @@ class Algorithm(ABC):
           num_steps: environment steps in the trajectory.
         """
         return None
+
+
+def check_memory(algorithm: Algorithm, memory: Memory, num_envs: int) -> None:
+    """Checks that a memory can be split over devices as environments are.
+
+    Args:
+      algorithm: whose memory it is.
+      memory: `initial_memory` of all environments; arrays or `jax.ShapeDtypeStruct`.
+      num_envs: environments over all devices.
+
+    Raises:
+      ValueError: if an array does not begin with the axis of environments.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(memory):
+        if leaf.shape[:1] != (num_envs,):
+            raise ValueError(
+                f"{type(algorithm).__name__}.initial_memory: a memory is split over devices as"
+                f" environments are, so its arrays are [num_envs, ...], and"
+                f" {jax.tree_util.keystr(path) or 'it'} is {list(leaf.shape)} with"
+                f" num_envs={num_envs}. Write jnp.zeros((num_envs, capacity, ...)); what belongs to"
+                " no environment is kept in the learner."
+            )

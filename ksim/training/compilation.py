@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from ksim.parallel import Placement
 from ksim.reporting.status import RunStatus
 from ksim.rl import Algorithm
 from ksim.training.program import PartitionedProgram, Program
@@ -106,7 +107,8 @@ def compile_program(
     with ThreadPoolExecutor(max_workers=1) as other_thread:
         compiled_rollout = other_thread.submit(rollout.compile)
         with status.phase("tracing the update"), unrolled_threefry():
-            update = functions.update.lower(train_state, *acted)
+            memory = program.partitioner.placed_shapes(program.memory_shapes, Placement.SHARDED)
+            update = functions.update.lower(train_state, memory, *acted)
         with status.phase("compiling the rollout and the update"):
             options = UPDATE if program.partitioner.devices[0].platform == "cpu" else {}
             compiled_update = compile_with(update, options)

@@ -18,7 +18,7 @@ from ksim.training.compilation import CompiledProgram, compile_program
 from ksim.training.evaluation import run_episodes
 from ksim.training.garbage_collection import no_garbage_collection
 from ksim.training.interrupt import GracefulStop
-from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics
+from ksim.training.metrics import Metrics, check_update_metrics, rollout_metrics, without_learning
 from ksim.training.program import TRAIN, Program
 from ksim.training.run_state import RunState
 from ksim.training.saving import Saver, SaveSettings, is_due
@@ -152,11 +152,15 @@ class TrainingLoop:
         if self._processes.count > 1:
             self._processes.mark(f"the update of iteration {state.iteration + 1}")
         has_acted = time.monotonic()
-        train_state, metrics = update(state.train_state, acted.trajectory, acted.statistics)
+        train_state, memory, metrics = update(
+            state.train_state, state.memory, acted.trajectory, acted.statistics
+        )
         metrics = self._program.partitioner.unreplicate_state(metrics)
         values = {name: float(value) for name, value in metrics.items()}
+        if state.iteration < self._program.num_acting_only:
+            values = without_learning(values)
         learned = time.monotonic()
-        state.train_state, state.env_state = train_state, acted.env_state
+        state.train_state, state.env_state, state.memory = train_state, acted.env_state, memory
         state.iteration += 1
         acted_metrics = rollout_metrics(acted.totals)
         check_update_metrics(values, state.iteration, acted_metrics)

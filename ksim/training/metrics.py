@@ -24,6 +24,10 @@ OWN_GROUPS = (
 """Beginnings of the names of all other metrics of a run."""
 
 
+RUN_METRICS = ("curriculum/level", "device/is_identical", "device/replica_drift")
+"""Names of those metrics of an update that are the run's, whatever the algorithm's are."""
+
+
 def check_metric_names(environment: Environment, names: Iterable[str]) -> None:
     """Checks that an environment's metrics do not take the names of those that every run logs.
 
@@ -82,6 +86,11 @@ def rollout_metrics(statistics: RolloutStatistics) -> Metrics:
         per_device = statistics.reward / np.maximum(statistics.num_steps, 1)
         metrics |= {f"device/{i}/reward": float(mean) for i, mean in enumerate(per_device)}
     return metrics
+
+
+def without_learning(metrics: Mapping[str, float]) -> Metrics:
+    """Returns the metrics of an update in which the algorithm did not learn yet: the run's own."""
+    return {name: metrics[name] for name in RUN_METRICS if name in metrics}
 
 
 def check_update_metrics(

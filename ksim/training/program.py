@@ -25,6 +25,7 @@ from ksim.parallel import (
     sum_over_devices,
 )
 from ksim.rl import Algorithm, EnvState, Policy, RolloutStatistics, Trajectory
+from ksim.rl.algorithm import Memory, check_memory
 from ksim.terms.curricula.base import Curriculum
 from ksim.terms.term import TrainingProgress
 from ksim.training.acting import Acting
@@ -112,17 +113,6 @@ class Program:
     notes: Mapping[str, str] = dataclasses.field(default_factory=dict)
     kept_options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        memory = jax.eval_shape(
-            lambda: self.algorithm.initial_memory(self.environment, self.num_envs)
-        )
-        acting_only = self.algorithm.iteration(self.rollout_length).num_acting_only
-        if jax.tree.leaves(memory) or acting_only:
-            raise NotImplementedError(
-                f"{type(self.algorithm).__name__} has a memory or iterations that only act, which"
-                " runs do not keep yet. Return () from initial_memory, and num_acting_only=0."
-            )
-
     @property
     def actor(self) -> Partitioner:
         """What acts."""
@@ -159,6 +149,32 @@ class Program:
         """Shapes and dtypes of all environments; computes nothing."""
         shapes: EnvState = self._new_environments.shapes
         return shapes
+
+    def new_memory(self) -> Memory:
+        """Returns the algorithm's memory of a new run, in the global layout."""
+        return self._new_memory()
+
+    @property
+    def memory_shapes(self) -> Memory:
+        """Shapes and dtypes of the algorithm's memory of all environments; computes nothing.
+
+        Raises:
+          ValueError: if its arrays do not begin with the axis of environments.
+        """
+        shapes = self._new_memory.shapes
+        check_memory(self.algorithm, shapes, self.num_envs)
+        return shapes
+
+    @functools.cached_property
+    def num_acting_only(self) -> int:
+        """Iterations at the beginning of a run that act and remember, and do not learn."""
+        return self.algorithm.iteration(self.rollout_length).num_acting_only
+
+    @functools.cached_property
+    def _new_memory(self) -> TracedFunction:
+        return TracedFunction(
+            lambda: self.algorithm.initial_memory(self.environment, self.num_envs)
+        )
 
     @functools.cached_property
     def _new_train_state(self) -> TracedFunction:
@@ -252,9 +268,9 @@ class Program:
         )
         update = self.partitioner.partition(
             self.update_on_device,
-            inputs=(specs, SHARDED, SHARDED),
-            outputs=(specs, REPLICATED),
-            donate=(0,),
+            inputs=(specs, SHARDED, SHARDED, SHARDED),
+            outputs=(specs, SHARDED, REPLICATED),
+            donate=(0, 1),
         )
         gather = None
         if has_shards(part) and not has_own_state:
@@ -296,15 +312,15 @@ class Program:
         return dataclasses.replace(env_state, level=level, run_memory=run_memory)
 
     def update_on_device(
-        self, train_state: TrainState, trajectory: Trajectory, statistics: RolloutStatistics
-    ) -> tuple[TrainState, dict[str, Float[Array, ""]]]:
+        self,
+        train_state: TrainState,
+        memory: Memory,
+        trajectory: Trajectory,
+        statistics: RolloutStatistics,
+    ) -> tuple[TrainState, Memory, dict[str, Float[Array, ""]]]:
         """Learns from one rollout on one device, together with the others."""
         axis_name = self.partitioner.axis_name
-        stream_key = jax.random.fold_in(train_state.key, TRAIN)
-        key = jax.random.fold_in(jax.random.fold_in(stream_key, train_state.iteration), LEARN)
-        learner, _, metrics = self.algorithm.update(
-            train_state.learner, (), trajectory, train_state.normalizer, train_state.iteration, key
-        )
+        learner, memory, metrics = self._learn(train_state, memory, trajectory)
         normalizer = train_state.normalizer
         if normalizer is not None:
             normalizer = normalizer.update(trajectory.observations, trajectory.is_valid, axis_name)
@@ -326,10 +342,30 @@ class Program:
         is_identical = are_replicas_identical(train_state, axis_name, self.state_specs)
         if "device/replica_drift" not in metrics:  # the algorithm lets nothing drift
             metrics["device/replica_drift"] = self._unexpected_drift(train_state, is_identical)
-        return train_state, metrics | {
-            "curriculum/level": level,
-            "device/is_identical": is_identical,
-        }
+        metrics |= {"curriculum/level": level, "device/is_identical": is_identical}
+        return train_state, memory, metrics
+
+    def _learn(
+        self, train_state: TrainState, memory: Memory, trajectory: Trajectory
+    ) -> tuple[Any, Memory, dict[str, Float[Array, ""]]]:
+        """Remembers a rollout, and learns if the run does already; metrics are 0 until then."""
+        normalizer, iteration = train_state.normalizer, train_state.iteration
+        stream_key = jax.random.fold_in(train_state.key, TRAIN)
+        key = jax.random.fold_in(jax.random.fold_in(stream_key, iteration), LEARN)
+        memory = self.algorithm.remember(memory, trajectory, normalizer)
+
+        def learn(learner: Any, memory: Memory) -> Any:
+            return self.algorithm.update(learner, memory, trajectory, normalizer, iteration, key)
+
+        if self.num_acting_only == 0:
+            return learn(train_state.learner, memory)  # type: ignore[no-any-return]
+
+        def wait(learner: Any, memory: Memory) -> Any:
+            _, _, metrics = jax.eval_shape(learn, learner, memory)
+            return learner, memory, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), metrics)
+
+        is_waiting = iteration < self.num_acting_only
+        return lax.cond(is_waiting, wait, learn, train_state.learner, memory)  # type: ignore[no-any-return]
 
     def _unexpected_drift(
         self, train_state: TrainState, is_identical: Bool[Array, ""]

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from ksim.training.program import Program
 
 
@@ -12,11 +14,13 @@ class RunState:
     """A run between two iterations.
 
     In a checkpoint its parts are `train`, `environments` and, if what acts has a state of its own,
-    `acting`; each in its global layout, so that they move between numbers of devices.
+    `acting`, and if the algorithm remembers anything, `memory`; each in its global layout, so that
+    they move between numbers of devices.
 
     Attributes:
       train_state: what learns, in the layout of what learns.
       env_state: where the environments are, in the layout of what acts.
+      memory: what the algorithm remembers, in the layout of what learns; `()` if nothing.
       acting_state: the train state that acts in the next iteration, in the layout of what acts;
         `None` if that is `train_state`.
       iteration: iterations finished.
@@ -24,6 +28,7 @@ class RunState:
 
     train_state: Any
     env_state: Any
+    memory: Any
     acting_state: Any
     iteration: int
 
@@ -31,6 +36,8 @@ class RunState:
     def shapes(program: Program) -> dict[str, Any]:
         """Returns shapes and dtypes of the parts, each in its global layout; computes nothing."""
         parts = {"train": program.train_state_shapes, "environments": program.environment_shapes}
+        if jax.tree.leaves(program.memory_shapes):
+            parts["memory"] = program.memory_shapes
         if program.acting.has_own_state:
             parts["acting"] = program.train_state_shapes
         return parts
@@ -42,6 +49,7 @@ class RunState:
         return cls(
             train_state=program.place_train_state(train_state),
             env_state=program.actor.shard_environments(parts["environments"]),
+            memory=program.partitioner.shard_environments(parts.get("memory", ())),
             acting_state=program.acting.place(parts.get("acting", train_state)),
             iteration=int(train_state.iteration),
         )
@@ -52,6 +60,8 @@ class RunState:
             "train": program.partitioner.unreplicate_state(self.train_state),
             "environments": program.actor.gather_environments(self.env_state),
         }
+        if jax.tree.leaves(self.memory):
+            parts["memory"] = program.partitioner.gather_environments(self.memory)
         if program.acting.has_own_state:
             parts["acting"] = program.acting.gather(self.acting_state)
         return parts

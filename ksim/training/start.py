@@ -98,7 +98,11 @@ class Start:
         train_state = self.train_state
         if train_state is None:
             train_state = program.initial_train_state(seed)
-        return {"train": train_state, "environments": program.new_environments(seed)}
+        return {
+            "train": train_state,
+            "environments": program.new_environments(seed),
+            "memory": program.new_memory(),
+        }
 
     def load_train_state(self, program: Program, config: RunConfig) -> tuple[TrainState, Path]:
         """Returns the train state of the checkpoint to look at, and its path.
@@ -152,14 +156,14 @@ class Start:
         """Returns what a run takes of its checkpoint: shapes and dtypes, and the names of parts.
 
         What acted in a run that overlapped is of no use to one that does not; and a run that did
-        not overlap is continued by what learned last.
+        not overlap is continued by what learned last. A memory is never left behind.
         """
         from ksim.training.run_state import RunState
 
         parts = RunState.shapes(program)
         if self.checkpoint is not None and not self.checkpoint.has_part("acting/"):
             parts.pop("acting", None)
-        return parts, tuple(f"{name}/" for name in parts)
+        return parts, tuple(f"{name}/" for name in {*parts, "memory"})
 
 
 def check_places(config: RunConfig, task_name: str) -> None:

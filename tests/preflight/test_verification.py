@@ -27,7 +27,7 @@ from tests.small_cartpole import (
 from tests.small_mujoco_task import SmallMujocoConfig, SmallMujocoTask
 
 # 40 bytes of train state, which the update has twice: 80 do not depend on the environments.
-MEMORY = ProgramMemory(train_state=40, environments=32, rollout=480, update=1680)
+MEMORY = ProgramMemory(train_state=40, environments=32, remembered=0, rollout=480, update=1680)
 
 
 def fit_of(*free, kinds=("gpu",), num_envs=16, num_batches=2):
@@ -103,7 +103,7 @@ def test_the_memory_of_a_device_shrinks_with_its_environments():
     for num_devices in (1, 4):
         program = small_task(num_devices=num_devices).build()
         states = initial_states(program)
-        memories[num_devices] = program_memory(compiled_program(program), *states)
+        memories[num_devices] = program_memory(compiled_program(program), *states, ())
     one, four = memories[1], memories[4]
     assert one.environments == 4 * four.environments
     assert one.train_state == four.train_state

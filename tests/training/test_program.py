@@ -1,10 +1,8 @@
 """The compiled program: what it communicates, how often it is compiled, how it uses keys."""
 
-import dataclasses
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -15,7 +13,6 @@ from examples.walking_distributed import (
     HumanoidWalkingDistributedTask,
 )
 from ksim.reporting.status import RunStatus
-from ksim.rl import PPO, Iteration
 from ksim.storage.run_directory import RunDirectory
 from ksim.training.interrupt import GracefulStop
 from ksim.training.loop import LoopSettings, TrainingLoop
@@ -129,7 +126,7 @@ def trace(program):
     partitioned = program.partitioned()
     lowered = partitioned.rollout.lower(*states, request(program, 0))
     _, trajectory, statistics = lowered.out_info
-    partitioned.update.lower(states[0], trajectory, statistics)
+    partitioned.update.lower(states[0], program.new_memory(), trajectory, statistics)
 
 
 def small_mujoco_task():
@@ -203,22 +200,3 @@ def test_the_seed_decides(program):
     for name, value in first.items():
         np.testing.assert_array_equal(again[name], value)
     assert any(np.any(other[name] != value) for name, value in first.items())
-
-
-@pytest.mark.parametrize("kind", ["memory", "acting_only"])
-def test_what_a_run_does_not_keep_is_refused(kind):
-    class Remembering(PPO):
-        def initial_memory(self, environment, num_envs):
-            return jnp.zeros(num_envs) if kind == "memory" else ()
-
-        def iteration(self, num_steps):
-            return Iteration(num_steps, self.num_updates, int(kind == "acting_only"))
-
-    program = small_task(num_devices=1).build()
-    algorithm = Remembering(**vars_of(program.algorithm))
-    with pytest.raises(NotImplementedError, match="Remembering has a memory or iterations"):
-        dataclasses.replace(program, algorithm=algorithm)
-
-
-def vars_of(instance):
-    return {field.name: getattr(instance, field.name) for field in dataclasses.fields(instance)}

@@ -18,7 +18,7 @@ class Extension(ABC):  # noqa: B024 - each method has a default that adds nothin
 
     A frozen dataclass. What it learns is its `state` (networks, optimizer states, numbers: the same
     on every device), which is in every checkpoint. What it remembers is its `memory`
-    (`[num_envs, ...]`, split as environments are), which runs refuse until they keep it.
+    (`[num_envs, ...]`, split as environments are), which is too.
 
     In each iteration, in this order: `reward`, then for each update `extend` and `loss`, then
     `update`. Several extensions compose in the order of their list.

@@ -48,7 +48,7 @@ def test_what_acts_is_one_update_older(tmp_path):
     for iteration in range(4):
         env_state, *acted = compiled.rollout(acting_state, env_state, request(program, iteration))
         acting_state = jax.tree.map(jnp.copy, train_state)
-        train_state, _ = compiled.update(train_state, *acted)
+        train_state, _, _ = compiled.update(train_state, (), *acted)
     result = train(tmp_path / "run", num_devices=1)
     expected = jax.tree.leaves(program.partitioner.unreplicate_state(train_state).learner)
     for ours, theirs in zip(leaves(result), expected, strict=True):
