@@ -152,7 +152,8 @@ class Program:
 
     def new_memory(self) -> Memory:
         """Returns the algorithm's memory of a new run, in the global layout."""
-        return self._new_memory()
+        shapes = self.memory_shapes
+        return self._new_memory() if jax.tree.leaves(shapes) else shapes
 
     @property
     def memory_shapes(self) -> Memory:
