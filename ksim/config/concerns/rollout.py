@@ -1,4 +1,4 @@
-"""How many environments, how they are dealt to minibatches, and how long they act."""
+"""Options of rollouts: number of environments, minibatches, length."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ class RolloutConfig(Config):
 
     @property
     def is_num_envs_auto(self) -> bool:
-        """Whether the number of environments is still to be chosen."""
+        """True while the number of environments is still to be chosen."""
         return isinstance(self.num_envs, Automatic)
 
     @property

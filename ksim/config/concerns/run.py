@@ -1,4 +1,4 @@
-"""How long a run lasts, where it lives, and what is kept of it."""
+"""Options of a run: its length, its directory, its checkpoints and evaluations."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -95,4 +95,4 @@ class EvaluationConfig(Config):
 
 @dataclass
 class TrainingConfig(RunConfig, EvaluationConfig):
-    """What a run needs of a task's config."""
+    """Options of every run: its own and those of its evaluations."""
