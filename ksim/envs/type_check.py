@@ -1,4 +1,4 @@
-"""Are the types and shapes of an environment those of the contract? Costs no compilation."""
+"""Checks types and shapes of an environment against the contract, without compiling."""
 
 import dataclasses
 from typing import Any
@@ -14,19 +14,19 @@ Types = dict[str, str]
 
 
 def check_environment_types(environment: Environment) -> Timestep:
-    """Traces `reset` and `step` once, and compares what they return with the contract.
+    """Traces `reset` and `step` once, and compares their results with the contract.
 
     Args:
       environment: one copy of the environment.
 
     Returns:
-      The shapes and dtypes of what `step` returns beside the state.
+      Shapes and dtypes of the timestep that `step` returns.
 
     Raises:
-      TypeError: if something is not of the type that the contract names.
+      TypeError: if something has another type than the contract demands.
       AssertionError: if a shape or a dtype changes from one step to the next.
-      ValueError: if `ctrl_dt` is not a time. Each names the first broken rule, says what was found
-        and what to write instead.
+      ValueError: if `ctrl_dt` is not positive. Each error names the first broken rule, the value
+        found and what to write instead.
     """
     if not isinstance(environment, Environment):
         if isinstance(environment, type) and issubclass(environment, Environment):
@@ -68,7 +68,7 @@ def types_of(tree: Any) -> Types:
 
 
 def any_action(environment: Environment) -> Array:
-    """Returns the action of zeros."""
+    """Returns an action of zeros."""
     space = environment.action_space
     return jnp.int32(0) if isinstance(space, DiscreteActions) else jnp.zeros(space.size)
 
