@@ -1,4 +1,4 @@
-"""What a run shows of itself while it lasts: a live display on a terminal, lines elsewhere."""
+"""Shows the progress of a run: a live display on a terminal, lines elsewhere."""
 
 import contextlib
 import logging
@@ -18,7 +18,7 @@ from ksim.reporting.terminal_logging import logging_to_terminal
 _logger = logging.getLogger(__name__)
 
 OnProgress = Callable[[float], None]
-"""Is told which share of a phase is done, from 0 to 1."""
+"""Callback that takes the share of a phase that is done, from 0 to 1."""
 
 SECONDS_BETWEEN_PROGRESS = 10.0
 
@@ -34,13 +34,13 @@ _SHOWN_METRICS = {
 
 @dataclass
 class _Phase:
-    """What a run is doing.
+    """Current activity of a run.
 
     Attributes:
       name: the activity.
-      start: when it began, s.
-      shown: when a line last told of it, s.
-      share: how much of it is done; `None` if nobody says.
+      start: time of its begin, s.
+      shown: time of the latest line about it, s.
+      share: share of it that is done; `None` if unknown.
     """
 
     name: str
@@ -49,17 +49,17 @@ class _Phase:
     share: float | None = None
 
     def seconds_left(self, now: float) -> float | None:
-        """Returns the time to its end, if it goes on as it did."""
+        """Returns the time to its end at the speed so far, s; `None` if unknown."""
         return None if not self.share else (now - self.start) * (1 - self.share) / self.share
 
 
 class RunStatus:
     """Shows phase, progress and the main metrics of a run; a context manager.
 
-    On a terminal a display stays at the bottom of the screen, below all that is printed and
-    logged meanwhile. Elsewhere every phase and message is a line, and iterations are one every
-    few seconds, always with the first and the last. The same lines go to `logging` at INFO.
-    Output that gets lost (a closed pipe) never ends a run.
+    On a terminal a display stays at the bottom of the screen, below everything printed or logged
+    meanwhile. Elsewhere every phase and message is a line, and iterations print one every few
+    seconds, always the first and the last. The same lines go to `logging` at INFO. Lost output
+    (a closed pipe) never ends a run.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class RunStatus:
         """Prepares the status; nothing is shown before the context is entered.
 
         Args:
-          max_steps: number of iterations at which the run ends, None if it has no end.
+          max_steps: iterations of the run; `None` if it has no end.
           console: where to show it, standard output by default.
           seconds_between_lines: least time between two lines about iterations.
-          is_shown: false shows nothing but what is logged as a warning or worse.
+          is_shown: false shows only what is logged as a warning or worse.
         """
         self._max_steps = max_steps
         self._console = console or Console()
@@ -113,14 +113,14 @@ class RunStatus:
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[OnProgress]:
-        """Names what the run is doing while the context lasts, with a clock, and how long it took.
+        """Shows an activity and a clock while the context lasts, then its duration.
 
         Args:
           name: the activity, such as "compiling the rollout".
 
         Yields:
-          A function to tell how much of it is done. On a terminal the display shows it, elsewhere
-          a line, not too often.
+          A function that takes the share done. The display shows it; off a terminal, a line every
+          `SECONDS_BETWEEN_PROGRESS`.
         """
         start = time.monotonic()
         phase = _Phase(name, start, shown=start)
@@ -186,7 +186,7 @@ class RunStatus:
             _logger.info("%s", line)
 
     def _fields(self) -> Iterator[tuple[str, str]]:
-        """What to show about the latest iteration, as labels and values."""
+        """Yields labels and values of the latest iteration."""
         if self._iteration is not None:
             end = "" if self._max_steps is None else f"/{self._max_steps}"
             yield "iteration", f"{self._iteration}{end}"
@@ -198,7 +198,7 @@ class RunStatus:
             yield "left", _clock(seconds)
 
     def _seconds_left(self) -> float | None:
-        """From the mean duration of the iterations after the first, which may have compiled."""
+        """Extrapolates the mean duration of the iterations after the first, which may compile."""
         if self._max_steps is None or self._iteration is None:
             return None
         if (done := self._iteration - self._first_iteration) < 1:
@@ -224,11 +224,11 @@ class RunStatus:
 
 
 def _is_live(console: Console) -> bool:
-    """Whether the console is a terminal that can redraw lines; not merely told to use colours."""
+    """Returns whether the console is a terminal that can redraw lines, not just use colours."""
     return console.is_interactive and console.file.isatty()
 
 
 def _clock(seconds: float) -> str:
-    """Seconds as h:mm:ss."""
+    """Formats seconds as h:mm:ss."""
     minutes, second = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
