@@ -1,1 +1,1 @@
-"""What is tried before a run: whether it fits, how fast it is, how many environments pay."""
+"""Trials before a run: its memory, its speed, its number of environments."""

@@ -1,4 +1,4 @@
-"""What lies on which device, and whether it has room for it."""
+"""Checks that every device has memory for its part of a run."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ class DevicePlace:
     """A device of a run.
 
     Attributes:
-      name: as JAX calls it.
-      kind: what it is.
-      host: the machine that it belongs to.
-      first_env: the first of its environments, by global id.
-      num_envs: how many it has.
-      free: bytes that it had left before the run; `None` if not known.
+      name: its name in JAX.
+      kind: its model, such as `NVIDIA H100`; `cpu` for a CPU.
+      host: name of its machine.
+      first_env: global id of its first environment.
+      num_envs: number of its environments.
+      free: bytes free before the run; `None` if unknown.
     """
 
     name: str
@@ -33,11 +33,11 @@ class DevicePlace:
 
 @dataclasses.dataclass(frozen=True)
 class DeviceFit:
-    """The devices of a run, and what a compiled program takes on each of them.
+    """Devices of a run, and the memory that a compiled program takes on each.
 
     Attributes:
-      devices: in the order of their environments.
-      memory: what the program takes on one of them.
+      devices: the devices, in the order of their environments.
+      memory: memory of the program on one device.
       num_envs: environments over all devices.
       num_batches: minibatches in a pass.
     """
@@ -51,7 +51,7 @@ class DeviceFit:
         """Raises if a device lacks memory.
 
         Raises:
-          ConfigError: if one does; it says what to write instead.
+          ConfigError: with the options to write instead.
         """
         for index, device in enumerate(self.devices):
             if device.free is not None and self.memory.peak > device.free:
@@ -62,7 +62,7 @@ class DeviceFit:
                 )
 
     def warnings(self) -> list[str]:
-        """Returns what may become a problem; each says what to do."""
+        """Returns likely problems, each with its remedy."""
         found = []
         kinds = sorted({device.kind for device in self.devices})
         if len(kinds) > 1:
@@ -81,10 +81,10 @@ class DeviceFit:
         return found
 
     def _smaller(self, free: int) -> str:
-        """Returns what to write for a run that probably takes less than 90% of `free` bytes."""
+        """Returns the options of a run that probably takes less than 90% of `free` bytes."""
         step = len(self.devices) * self.num_batches
-        # What belongs to no environment does not shrink: parameters, their gradients, the
-        # optimizer's moments.
+        # Parameters, their gradients and the optimizer's moments belong to no environment: they
+        # do not shrink.
         fixed = min(2 * self.memory.train_state, self.memory.peak)
         share = max(_TIGHT * free - fixed, 0) / max(self.memory.peak - fixed, 1)
         num_envs = int(share * self.num_envs) // step * step
@@ -100,13 +100,13 @@ def device_fit(
     hosts: Sequence[str],
     num_batches: int,
 ) -> DeviceFit:
-    """Returns how a program lies on its devices.
+    """Returns the devices of a program and its memory on them.
 
     Args:
       program: the built task.
-      memory: what it takes on one of them.
-      free: bytes that each had left before.
-      hosts: the machine of each process.
+      memory: memory of the program on one device.
+      free: bytes free on each device before the run; `None` if unknown.
+      hosts: machine of each process.
       num_batches: minibatches in a pass.
     """
     devices = program.partitioner.devices

@@ -1,4 +1,4 @@
-"""Whether every environment of a run draws random numbers of its own."""
+"""Checks that every environment of a run draws its own random numbers."""
 
 import dataclasses
 from typing import Any
@@ -14,7 +14,7 @@ from ksim.xla.key_data import is_key
 
 @dataclasses.dataclass(frozen=True)
 class Distinctness:
-    """How many environments differ from all others; each at most the number of environments.
+    """Counts of different environments, each at most the number of environments.
 
     Attributes:
       num_keys: different random keys.
@@ -32,11 +32,11 @@ def count_distinct(program: Program, seed: int, env_state: Any) -> Distinctness:
 
     Args:
       program: the program.
-      seed: of the run.
+      seed: seed of the run.
       env_state: the environments after a rollout, in the partitioner's layout.
 
     Raises:
-      ConfigError: if two environments have one id, and so one random key.
+      ConfigError: if two environments share an id, and so a random key.
     """
     partitioner = program.partitioner
     keys_of = partitioner.partition(
@@ -66,9 +66,9 @@ def count_distinct(program: Program, seed: int, env_state: Any) -> Distinctness:
 
 
 def num_distinct_rows(tree: Any) -> int:
-    """Returns how many different rows `[num_rows, ...]` the arrays of a pytree have together.
+    """Returns the number of different rows of a pytree of arrays `[num_rows, ...]`.
 
-    Rows are compared bit by bit.
+    A row is that of all arrays together, compared bit by bit.
     """
     columns = []
     for leaf in jax.tree.leaves(tree):

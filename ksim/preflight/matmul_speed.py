@@ -16,7 +16,7 @@ from ksim.storage.measurements import KeptMeasurement
 from ksim.xla.compiler_options import UPDATE, compile_with
 
 WORTHWHILE_GAIN = 0.1
-"""The share of the time that rounding must save; below it, noise would choose."""
+"""Least share of the time that rounding must save; below it, noise would choose."""
 
 MIN_TURNS = 5
 MAX_TURNS = 50
@@ -36,7 +36,7 @@ class MatmulTimes:
     bfloat16: float
 
     def choice(self) -> tuple[str, str]:
-        """Returns the precision that these times speak for, and why."""
+        """Returns the precision that these times suggest, and the reason."""
         is_worthwhile = self.bfloat16 <= (1 - WORTHWHILE_GAIN) * self.float32
         return "bfloat16" if is_worthwhile else "float32", (
             "chosen by matmul_precision=auto: on this processor a minibatch through the networks"
@@ -65,12 +65,12 @@ class Minibatch:
 def matmul_times(
     models: Mapping[str, Model], minibatch: Minibatch, status: RunStatus, is_kept: bool
 ) -> MatmulTimes:
-    """Returns how long networks take in either precision, measured once for each machine.
+    """Returns the times of networks in either precision, measured once for each machine.
 
     Args:
       models: the same networks under `float32` and `bfloat16`; shapes and dtypes.
-      minibatch: what goes through them.
-      status: shows that something is measured.
+      minibatch: shapes of the samples that pass through them.
+      status: shows the measurement.
       is_kept: whether the times are read from, and kept in, the user's cache directory.
     """
     kept = KeptMeasurement("matmul", _subject(models["float32"], minibatch))
@@ -93,7 +93,7 @@ def measure(models: Mapping[str, Model], minibatch: Minibatch) -> MatmulTimes:
 
 
 def medians_by_turns(runs: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-    """Returns the median duration of each of some computations, s; the first turn warms up."""
+    """Returns the median duration of each computation, s; the first turn warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     began = time.perf_counter()
     for turn in range(1 + MAX_TURNS):
@@ -107,7 +107,7 @@ def medians_by_turns(runs: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
 
 
 def _compiled(model: Model, minibatch: Minibatch) -> Callable[[], Any]:
-    """Returns what runs the networks forward and back, as an update does."""
+    """Compiles a pass of the networks forward and back, as an update does."""
     rng = np.random.default_rng(0)
 
     def numbers(*shape: int) -> np.ndarray:
@@ -125,7 +125,7 @@ def _compiled(model: Model, minibatch: Minibatch) -> Callable[[], Any]:
             model.initial_carry(),
         )
         outputs = unroll(model, observations, carry, jnp.ones(shape, bool))
-        # Squared, so that what comes back is no constant, which XLA would not multiply.
+        # Squared, so that the gradient is no constant, which XLA would not multiply.
         return sum((jnp.sum(jnp.square(x)) for x in jax.tree.leaves(outputs)), jnp.float32(0))
 
     arguments = jax.device_put((parameters, observations), minibatch.device)
@@ -135,7 +135,7 @@ def _compiled(model: Model, minibatch: Minibatch) -> Callable[[], Any]:
 
 
 def _subject(model: Model, minibatch: Minibatch) -> dict[str, Any]:
-    """Returns what the times depend on beside the machine; JSON data."""
+    """Returns the shapes that the times depend on, as JSON data."""
     leaves = jax.tree_util.tree_leaves_with_path(model)
     return {
         "parameters": {jax.tree_util.keystr(path): list(leaf.shape) for path, leaf in leaves},

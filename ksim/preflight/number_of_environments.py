@@ -1,4 +1,4 @@
-"""How many environments the devices of a run take: measured, chosen and explained."""
+"""Measures and chooses the number of environments for the devices of a run."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -15,24 +15,24 @@ from ksim.training.program import Program
 from ksim.xla.compilation_cache import enable_compilation_cache
 
 GROWTH = 4
-"""From one size that is tried to the next."""
+"""Factor from one size that is tried to the next."""
 
 MAX_SIZES = 5
 ENOUGH = 0.9
-"""The share of the highest speed that a smaller number of environments must reach."""
+"""Share of the highest speed that a smaller number of environments must reach."""
 
 MEMORY_SHARE = 0.8
-"""The share of a device's free memory that a run may take."""
+"""Share of a device's free memory that a run may take."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SizeTried:
-    """A number of environments, as measured.
+    """A number of environments, with its memory and its speed.
 
     Attributes:
       num_envs: environments over all devices.
-      bytes_on_device: what the program takes on each device.
-      rate: environment steps in a second, over all devices; 0 if it was not run.
+      bytes_on_device: bytes that the program takes on each device.
+      rate: environment steps per second, over all devices; 0 if it was not run.
     """
 
     num_envs: int
@@ -48,11 +48,11 @@ class SizeTried:
 
 @dataclasses.dataclass(frozen=True)
 class SizeChosen:
-    """A number of environments, and why.
+    """A number of environments, and the reason for it.
 
     Attributes:
       num_envs: environments over all devices.
-      reason: in words.
+      reason: the reason, in words.
     """
 
     num_envs: int
@@ -60,17 +60,17 @@ class SizeChosen:
 
 
 def first_size(num_devices: int, num_batches: int, is_cpu: bool) -> int:
-    """Returns the smallest number of environments that is tried.
+    """Returns the smallest number of environments to try.
 
-    A device of a CPU gets 8 of them, an accelerator 64, rounded up so that every minibatch has
-    equally many of each.
+    A device of a CPU gets 8, an accelerator 64, rounded up so that every minibatch has the same
+    number from each device.
     """
     per_batch = -(-(8 if is_cpu else 64) // num_batches)
     return num_devices * num_batches * per_batch
 
 
 def bytes_per_environment(tried: Sequence[SizeTried], num_devices: int) -> float:
-    """Returns what one environment more takes on its device: the slope of the last two sizes."""
+    """Returns the bytes of one more environment on its device: the slope of the last two sizes."""
     before, last = tried[-2:]
     difference = last.bytes_on_device - before.bytes_on_device
     return max(difference * num_devices / (last.num_envs - before.num_envs), 0.0)
@@ -79,13 +79,13 @@ def bytes_per_environment(tried: Sequence[SizeTried], num_devices: int) -> float
 def is_worth_trying(
     num_envs: int, tried: Sequence[SizeTried], num_devices: int, free: int | None
 ) -> bool:
-    """Whether a larger size may be faster, and probably fits.
+    """Returns whether a larger size may be faster, and probably fits.
 
     Args:
       num_envs: the size.
-      tried: smaller ones, in order.
+      tried: smaller sizes, in order.
       num_devices: devices of the run.
-      free: bytes that the fullest device has left; `None` if not known.
+      free: free bytes of the fullest device; `None` if unknown.
     """
     if len(tried) < 2:
         return True
@@ -99,11 +99,11 @@ def is_worth_trying(
 
 
 def choose(tried: Sequence[SizeTried], free: int | None, num_devices: int) -> SizeChosen:
-    """Returns the smallest size that is nearly as fast as the fastest, of those that fit.
+    """Returns the smallest size that fits and is nearly as fast as the fastest that fits.
 
     Args:
-      tried: what was measured, by size.
-      free: bytes that the fullest device has left; `None` if not known.
+      tried: sizes as measured, in order.
+      free: free bytes of the fullest device; `None` if unknown.
       num_devices: devices of the run.
 
     Raises:
@@ -143,7 +143,7 @@ def choose_num_envs(
       build: builds the program for a number of environments.
       devices: the devices of the run.
       num_batches: minibatches in a pass.
-      seed: of the run.
+      seed: seed of the run.
       is_cached: whether compiled programs are kept.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The memory that a compiled program takes on a device."""
+"""Counts the memory that a compiled program takes on a device."""
 
 import dataclasses
 from typing import Any
@@ -11,16 +11,16 @@ from ksim.xla.key_data import is_key
 
 @dataclasses.dataclass(frozen=True)
 class ProgramMemory:
-    """What an iteration takes on one device, as the compiler counts it; bytes.
+    """Bytes that an iteration takes on one device, as the compiler counts them.
 
-    What the physics engine keeps beside JAX (native MuJoCo's own simulations) is not counted.
+    Native MuJoCo's own simulations, which lie outside JAX, are not counted.
 
     Attributes:
       train_state: parameters, optimizer state, observation statistics.
-      environments: the states of the device's environments.
-      remembered: what the algorithm remembers of them.
-      rollout: while it acts: arguments, results and temporary arrays, with the memory that waits.
-      update: while it learns, likewise, with the environments that wait.
+      environments: states of the device's environments.
+      remembered: the algorithm's memory of them.
+      rollout: arguments, results and temporary arrays of a rollout, and the memory that waits.
+      update: the same of an update, and the environments that wait.
     """
 
     train_state: int
@@ -31,20 +31,20 @@ class ProgramMemory:
 
     @property
     def peak(self) -> int:
-        """The larger of both: what the device must have."""
+        """The larger of both phases: the memory that the device must have."""
         return max(self.rollout, self.update)
 
 
 def program_memory(
     compiled: CompiledProgram, train_state: Any, env_state: Any, memory: Any
 ) -> ProgramMemory:
-    """Returns what a compiled program takes on a device.
+    """Returns the memory that a compiled program takes on a device.
 
     Args:
       compiled: the program.
-      train_state: the state, in the partitioner's layout.
-      env_state: the environments, likewise.
-      memory: the algorithm's memory, likewise.
+      train_state: the train state, in the partitioner's layout.
+      env_state: the environments, in the partitioner's layout.
+      memory: the algorithm's memory, in the partitioner's layout.
     """
     state, environments = bytes_on_device(train_state), bytes_on_device(env_state)
     remembered = bytes_on_device(memory)
@@ -73,7 +73,7 @@ def bytes_on_device(tree: Any) -> int:
 
 
 def _bytes_of(compiled: Any) -> int:
-    """Returns what one compiled function takes: a result may lie where an argument did."""
+    """Returns the bytes of one compiled function, whose results may reuse its arguments."""
     statistics = compiled.memory_analysis()
     return int(
         statistics.argument_size_in_bytes

@@ -1,4 +1,4 @@
-"""What a trial before a run has found, for a person to read."""
+"""Prints the results of a trial before a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -16,7 +16,7 @@ def show_devices(fit: DeviceFit, console: Console | None = None) -> None:
     """Shows a table of the devices; plain columns off a terminal.
 
     Args:
-      fit: the devices, and what lies on them.
+      fit: the devices, and the memory that the run takes on them.
       console: where to show it, standard output by default.
     """
     takes = in_bytes(fit.memory.peak)
@@ -40,7 +40,7 @@ def show_lines(lines: Sequence[str], console: Console | None = None) -> None:
 
 
 def memory_lines(fit: DeviceFit) -> Iterator[str]:
-    """Yields what takes how much memory."""
+    """Yields the memory of rollout, update and each environment."""
     memory = fit.memory
     per_env = memory.peak / fit.devices[0].num_envs
     remembered = ""
@@ -55,7 +55,7 @@ def memory_lines(fit: DeviceFit) -> Iterator[str]:
 
 
 def speed_lines(metrics: Mapping[str, float], speed: CollectiveSpeed | None) -> Iterator[str]:
-    """Yields how fast an iteration and the devices' communication are."""
+    """Yields the speed of an iteration and of the devices' communication."""
     yield (
         f"Speed: {metrics['throughput/env_steps_per_second']:,.0f} environment steps in a second;"
         f" an iteration acts for {metrics['time/rollout_seconds']:.3g} s and learns for"
@@ -76,7 +76,7 @@ def speed_lines(metrics: Mapping[str, float], speed: CollectiveSpeed | None) -> 
 
 
 def difference_lines(distinctness: Distinctness, num_envs: int) -> Iterator[str]:
-    """Yields how many environments differ."""
+    """Yields the counts of different environments."""
     counts = {
         "Random keys": distinctness.num_keys,
         "Randomized physics": distinctness.num_randomized,

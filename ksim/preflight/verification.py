@@ -1,4 +1,4 @@
-"""A trial before a run: what lies where, whether it fits, how fast it is, and what is wrong."""
+"""Tries a run before it starts: its devices, memory and speed, and what is wrong with it."""
 
 import dataclasses
 
@@ -18,12 +18,12 @@ from ksim.xla.compilation_cache import enable_compilation_cache
 
 @dataclasses.dataclass(frozen=True)
 class Preflight:
-    """What a trial has found.
+    """Results of a trial.
 
     Attributes:
-      fit: the devices, and what lies on them.
-      speed: of averages over the devices; `None` for one device.
-      distinctness: whether environments differ.
+      fit: the devices, and the memory that the run takes on them.
+      speed: speed of averages over the devices; `None` for one device.
+      distinctness: counts of different environments.
       metrics: `throughput/...`, `time/...` and `communication/...` of one iteration.
       num_processes: processes of the run.
     """
@@ -35,7 +35,7 @@ class Preflight:
     num_processes: int
 
     def warnings(self) -> list[str]:
-        """Returns what may be meant, and may be wrong; each says what to do."""
+        """Returns likely mistakes, each with its remedy."""
         num_envs = self.fit.num_envs
         found = self.fit.warnings()
         randomized = self.distinctness.num_randomized
@@ -55,18 +55,18 @@ class Preflight:
 
 
 def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
-    """Compiles a program, runs two iterations of it, and shows what there is to know.
+    """Compiles a program, runs two iterations of it, and shows the results.
 
     Nothing is kept. All processes of a run call this together; the first one shows.
 
     Args:
       program: the built task.
-      config: gives the seed, and whether compiled programs are kept.
+      config: options of the run: its seed, and whether compiled programs are kept.
       num_batches: minibatches in a pass; a smaller run keeps their number.
 
     Raises:
-      ConfigError: if the run cannot succeed; it says what to write instead. If it is memory that
-        lacks, nothing was run.
+      ConfigError: if the run cannot succeed, with what to write instead. Without enough memory,
+        nothing is run.
     """
     if config.is_compilation_cached:
         enable_compilation_cache()
@@ -112,7 +112,7 @@ def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
 
 
 def _free_bytes(program: Program, processes: ProcessGroup) -> list[int | None]:
-    """Returns what each device of the run has left; every process knows its own."""
+    """Returns the free bytes of each device of the run; every process knows its own."""
     own = free_bytes(program.partitioner.devices, len(processes.peers_on_my_host))
     views = processes.exchange("free memory", own)
     return [
