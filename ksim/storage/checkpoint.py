@@ -44,14 +44,14 @@ METADATA_NAME = "metadata.json"
 
 
 class CheckpointSaveError(OSError):
-    """A checkpoint could not be written; those saved before are untouched."""
+    """A checkpoint could not be written; earlier ones are untouched."""
 
 
 def save_checkpoint(directory: Path, step: int, state: PyTree, metadata: dict[str, Any]) -> Path:
     """Saves `state` as `directory/step_<step>`, whole or not at all.
 
-    A checkpoint of the same step is replaced. What earlier, killed saves left behind in
-    `directory` is removed.
+    A checkpoint of the same step is replaced. Leftovers of killed saves in `directory` are
+    removed.
 
     Args:
       directory: the folder of a run's checkpoints; made if it does not exist.
@@ -94,11 +94,11 @@ class SavedCheckpoint:
     """A checkpoint on disk; its files were compared with their manifest when it was opened.
 
     Attributes:
-      path: where it is.
-      step: the iterations that were completed when it was saved.
-      metadata: what was saved with it.
-      leaves: the JSON record of every leaf, by name.
-      files: those of its manifest.
+      path: its directory.
+      step: completed iterations.
+      metadata: JSON data about the run.
+      leaves: JSON record of every leaf, by name.
+      files: files of its manifest.
     """
 
     path: Path
@@ -108,7 +108,7 @@ class SavedCheckpoint:
     files: Files
 
     def has_part(self, part: str) -> bool:
-        """Returns whether there are leaves whose name begins so, as in "train/"."""
+        """Returns whether any leaf's name begins with `part`, such as "train/"."""
         return any(name.startswith(part) for name in self.leaves)
 
     def check_fits(self, target: PyTree, part: str | tuple[str, ...] = "") -> None:
@@ -117,11 +117,10 @@ class SavedCheckpoint:
         Args:
           target: pytree of arrays, typed keys or `ShapeDtypeStruct`s; only structure, shapes and
             dtypes are read.
-          part: only leaves whose name begins so, or with one of these, are looked at, as in
-            "train/"; all by default.
+          part: beginning of the names to compare, such as "train/", or several; all by default.
 
         Raises:
-          CheckpointMismatchError: naming each leaf, what was expected and what was found.
+          CheckpointMismatchError: with each bad leaf, as expected and as found.
         """
         found = {
             name: LeafSpec(tuple(record["shape"]), record["dtype"])
@@ -135,10 +134,10 @@ class SavedCheckpoint:
 
         Args:
           target: as for `check_fits`.
-          part: likewise.
+          part: as for `check_fits`.
 
         Returns:
-          A pytree like `target`, with numpy arrays and typed keys, bit for bit as they were saved.
+          A pytree like `target` of numpy arrays and typed keys, bit for bit as saved.
 
         Raises:
           CheckpointCorruptError: if a file has vanished since the checkpoint was opened.
@@ -154,7 +153,7 @@ class SavedCheckpoint:
 
 
 def open_checkpoint(path: Path) -> SavedCheckpoint:
-    """Verifies every file of the checkpoint at `path`, and reads what it says of itself.
+    """Verifies every file of the checkpoint at `path`, and reads its description.
 
     Raises:
       CheckpointCorruptError: if a file is missing or was changed.
@@ -167,12 +166,12 @@ def open_checkpoint(path: Path) -> SavedCheckpoint:
 
 
 def read_description(path: Path) -> Any:
-    """Returns the content of a checkpoint's `metadata.json`, which nothing vouches for here."""
+    """Reads a checkpoint's `metadata.json`, without verifying it."""
     return json.loads((path / METADATA_NAME).read_text())
 
 
 def _to_arrays(state: PyTree) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The leaves as numpy arrays, and the JSON record of each."""
+    """Returns the leaves as numpy arrays, and the JSON record of each."""
     leaves = named_leaves(state)
     records: dict[str, Any] = {}
     for name, leaf in leaves.items():
@@ -215,7 +214,7 @@ def _read_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
 
 
 def _checkpointer() -> Any:
-    """Returns what reads and writes arrays in this process, without waiting for any other."""
+    """Returns an orbax checkpointer of this process alone, which waits for no other."""
     import orbax.checkpoint as ocp
 
     alone = ocp.options.MultiprocessingOptions(
@@ -230,7 +229,7 @@ def _checkpointer() -> Any:
 
 
 def _put_in_place(temporary: Path, final: Path) -> None:
-    """Renames a finished checkpoint; one of the same step is complete until then."""
+    """Renames a finished checkpoint, which replaces a complete one of the same step."""
     replaced = final.with_name(f".{final.name}.replaced")
     try:
         if final.exists():
@@ -245,17 +244,17 @@ def _put_in_place(temporary: Path, final: Path) -> None:
 
 
 def put_back(directory: Path) -> None:
-    """Gives a checkpoint its name back that a killed save had moved away for another one."""
+    """Renames back each checkpoint that a killed save had moved away to replace it."""
     for moved in directory.glob(".step_*.replaced"):
         final = directory / moved.name.removeprefix(".").removesuffix(".replaced")
-        # Where only others may write it stays; and another one may put it back in this moment.
+        # It stays where only others may write; and another process may put it back right now.
         with contextlib.suppress(OSError):
             if not final.exists():
                 moved.rename(final)
 
 
 def _clear_leftovers(directory: Path) -> None:
-    """Removes what a killed save or prune left behind, and puts back what it had moved away."""
+    """Removes leftovers of killed saves and prunes, and puts back moved checkpoints."""
     put_back(directory)
     for leftover in directory.glob(".step_*"):
         if leftover.name.rpartition(".")[2] in ("writing", "replaced", "removed"):

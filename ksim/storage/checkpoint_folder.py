@@ -1,4 +1,4 @@
-"""Which checkpoints a folder has: the newest, the best, and those that it no longer needs."""
+"""Finds and prunes the checkpoints in a folder: the newest, the best, the superfluous."""
 
 import contextlib
 import logging
@@ -24,10 +24,10 @@ from ksim.storage.manifest import (
 )
 
 EVALUATION_RETURN = "evaluation_return"
-"""Of a checkpoint's metadata: the mean return of its policy, if it was evaluated."""
+"""Key in a checkpoint's metadata: the mean return of its policy, if it was evaluated."""
 
 BEST_NAME = "best"
-"""Behind the path of a run or a folder of checkpoints: the checkpoint that was evaluated best."""
+"""Suffix to the path of a run or a folder of checkpoints: the one that was evaluated best."""
 
 _STEP_PATTERN = re.compile(r"step_(\d{8,})")
 
@@ -35,10 +35,10 @@ _logger = logging.getLogger(__name__)
 
 
 def list_checkpoints(directory: Path) -> list[Path]:
-    """The finished checkpoints in `directory`, oldest step first.
+    """Lists the finished checkpoints in `directory`, oldest step first.
 
-    Only a directory named `step_<number>` that holds a manifest counts; files are not verified. One
-    that a killed save had moved away, to replace it, is put back.
+    Only a directory named `step_<number>` that holds a manifest counts; files are not verified. A
+    checkpoint that a killed save had moved away, to replace it, is put back.
     """
     if not directory.is_dir():
         return []
@@ -47,27 +47,27 @@ def list_checkpoints(directory: Path) -> list[Path]:
 
 
 def latest_checkpoint(directory: Path) -> SavedCheckpoint | None:
-    """The newest intact checkpoint in `directory`, or None; damaged ones are logged and skipped."""
+    """Opens the newest intact checkpoint in `directory`, if any; logs and skips damaged ones."""
     return _first_intact(reversed(list_checkpoints(directory)))
 
 
 def best_checkpoint(directory: Path) -> SavedCheckpoint | None:
-    """The intact checkpoint in `directory` that was evaluated best, or None if none was evaluated.
+    """Opens the intact checkpoint in `directory` that was evaluated best, if any was evaluated.
 
-    Of equally good ones it is the newest.
+    Among equally good ones it is the newest.
     """
     return _first_intact(_claimed_returns(directory))
 
 
 def best_return(directory: Path, opened: SavedCheckpoint | None = None) -> float:
-    """Returns the highest mean return of the checkpoints in `directory`; -inf if none has one.
+    """Returns the best mean return of the checkpoints in `directory`; -inf if none was evaluated.
 
     Args:
       directory: the folder of a run's checkpoints.
       opened: a checkpoint whose metadata need not be verified again.
     """
     for path, value in _claimed_returns(directory).items():
-        with contextlib.suppress(CheckpointCorruptError):  # it is reported when it is to be used
+        with contextlib.suppress(CheckpointCorruptError):  # reported when it is opened
             if opened is None or path != opened.path:
                 verify_file(path, METADATA_NAME)
             return value
@@ -75,13 +75,13 @@ def best_return(directory: Path, opened: SavedCheckpoint | None = None) -> float
 
 
 def _claimed_returns(directory: Path) -> dict[Path, float]:
-    """Returns the mean return of evaluated checkpoints, the best first; nothing is verified.
+    """Returns the mean returns of evaluated checkpoints, best first, without verifying them.
 
-    A damaged one may claim what it likes: to be chosen it has to be intact.
+    A damaged one may claim any return: to be chosen it has to be intact.
     """
     returns = {}
     for path in list_checkpoints(directory):
-        # One that cannot be read is reported when it is to be used.
+        # An unreadable one is reported when it is opened.
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             returns[path] = float(read_description(path)["metadata"][EVALUATION_RETURN])
     return dict(sorted(returns.items(), key=lambda item: (item[1], item[0]), reverse=True))
@@ -97,7 +97,7 @@ def _first_intact(paths: Iterable[Path]) -> SavedCheckpoint | None:
 
 
 def _first_whole(paths: Iterable[Path]) -> Path | None:
-    """Returns the first checkpoint whose files have their sizes; what is in them is not read."""
+    """Returns the first checkpoint whose files have the right sizes, without reading them."""
     for path in paths:
         try:
             check_sizes(path)
@@ -109,16 +109,15 @@ def _first_whole(paths: Iterable[Path]) -> Path | None:
 
 
 def find_checkpoint(path: Path) -> SavedCheckpoint:
-    """The checkpoint that `path` names, opened and thus verified.
+    """Opens, and thus verifies, the checkpoint that `path` names.
 
     Args:
       path: a checkpoint; or a folder of checkpoints or a run directory, for its newest intact one;
-        or one of these two with `/best` behind it, for the one that was evaluated best.
+        or either of these with `/best` behind it, for the one that was evaluated best.
 
     Raises:
-      ConfigError: if there is none, with what stands there instead.
-      CheckpointCorruptError: if the checkpoint itself is named, and a file is missing or was
-        changed.
+      ConfigError: if there is none, with the entries found instead.
+      CheckpointCorruptError: if `path` is a checkpoint, and a file is missing or was changed.
     """
     if (path / MANIFEST_NAME).is_file():
         return open_checkpoint(path)
@@ -140,15 +139,15 @@ def find_checkpoint(path: Path) -> SavedCheckpoint:
 def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
     """Removes all but the `keep` newest checkpoints and the best one, oldest first.
 
-    Call it after a save. Of the best one only the sizes of its files are looked at: it is read and
-    verified when it is to be used, and not at every save.
+    Call it after a save. The best one is checked by the sizes of its files only: it is verified
+    when it is opened, and not at every save.
 
     Args:
       directory: the folder of a run's checkpoints.
-      keep: how many remain, >= 1.
+      keep: number of newest checkpoints that remain, >= 1.
 
     Returns:
-      The paths that were removed.
+      The removed paths.
 
     Raises:
       ValueError: if `keep` is less than 1.
@@ -167,8 +166,8 @@ def prune_checkpoints(directory: Path, keep: int) -> list[Path]:
 def set_aside_later_checkpoints(directory: Path, step: int) -> list[Path]:
     """Renames checkpoints later than `step`, so that a run that continues from `step` is newest.
 
-    Without this a run that goes back to an older checkpoint would be taken, when it is resumed
-    again, for the branch that it left.
+    Without this a run that goes back to an older checkpoint, and is resumed again, would continue
+    the branch that it left.
 
     Returns:
       The new paths, `step_<number>.superseded_<n>`; they are no longer listed or pruned.
@@ -186,5 +185,5 @@ def _is_named_checkpoint(path: Path) -> bool:
 
 
 def step_of(path: Path) -> int:
-    """The step of a checkpoint, given its path."""
+    """Returns the step of a checkpoint, given its path."""
     return int(path.name.removeprefix("step_"))

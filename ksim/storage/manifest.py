@@ -1,7 +1,7 @@
-"""A manifest: the size and SHA-256 of every file in a directory.
+"""Writes and verifies manifests: size and SHA-256 of every file in a directory.
 
-A directory with a manifest can be told apart from one that was written half, and a flipped bit
-in any of its files is found before the file is used.
+A manifest tells a finished directory from a half-written one, and reveals a flipped bit in any
+file before the file is used.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ from ksim.config import ConfigError
 MANIFEST_NAME = "manifest.json"
 
 Files = dict[str, Any]
-"""Of a manifest: size and SHA-256 of every file, by its relative path."""
+"""Files of a manifest: size and SHA-256 of each, by its relative path."""
 
 _FORMAT = "sha256-manifest-1"
 
 
 class CheckpointCorruptError(ConfigError):
-    """A file of a checkpoint is missing or is not what was saved."""
+    """A file of a checkpoint is missing or differs from the one that was saved."""
 
 
 def write_manifest(directory: Path) -> None:
@@ -52,7 +52,7 @@ def verify_manifest(directory: Path, required: str) -> Files:
       The files of the manifest.
 
     Raises:
-      CheckpointCorruptError: naming the first bad file, what was expected and what was found.
+      CheckpointCorruptError: with the first bad file, as expected and as found.
     """
     files = _read_manifest(directory)
     for name in (required, *(name for name in files if name != required)):
@@ -61,19 +61,19 @@ def verify_manifest(directory: Path, required: str) -> Files:
 
 
 def verify_file(directory: Path, name: str) -> None:
-    """Does what `verify_manifest` does, for the one file of this relative path."""
+    """Compares one file of `directory`, by its relative path, with the manifest."""
     _verify(directory, name, _read_manifest(directory))
 
 
 def check_sizes(directory: Path, verified: Files | None = None) -> None:
-    """Compares the sizes of the files of `directory` with its manifest; reads none of them.
+    """Compares the sizes of the files of `directory` with its manifest, without reading them.
 
     Args:
       directory: as for `verify_manifest`.
-      verified: what that returned, if the manifest must still be the same.
+      verified: result of `verify_manifest`, if the manifest must still be the same.
 
     Raises:
-      CheckpointCorruptError: as `verify_manifest` does.
+      CheckpointCorruptError: as for `verify_manifest`.
     """
     files = _read_manifest(directory)
     if verified not in (None, files):
@@ -100,7 +100,7 @@ def _verify(directory: Path, name: str, files: Files) -> None:
 
 
 def force_to_disk(path: Path) -> None:
-    """Waits until a file, or the entries of a directory, would survive a power cut."""
+    """Waits until a file, or the entries of a directory, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

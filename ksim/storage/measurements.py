@@ -1,4 +1,4 @@
-"""Keeps what was measured of this machine, in the user's cache directory."""
+"""Keeps measurements of this machine in the user's cache directory."""
 
 import hashlib
 import json
@@ -23,28 +23,25 @@ _logger = logging.getLogger(__name__)
 
 
 class KeptMeasurement:
-    """One measurement of one machine: a private JSON file, whose name is a digest of its key.
+    """One measurement of one machine: a private JSON file, named by a digest of its key.
 
-    The key holds what the measurement is of, and the machine: processor, threads, `XLA_FLAGS` and
-    the version of JAX.
+    The key holds the subject of the measurement, and the machine: processor, threads, `XLA_FLAGS`
+    and the version of JAX.
     """
 
     def __init__(self, name: str, subject: Mapping[str, Any]) -> None:
-        """Finds the file.
+        """Derives the name of the file.
 
         Args:
-          name: what is measured, as a file's name begins.
-          subject: what else it depends on, beside the machine; JSON data.
+          name: the measured quantity; the file's name begins with it.
+          subject: everything beside the machine that the result depends on; JSON data.
         """
         self._key = {**_machine(), **subject}
         text = json.dumps(self._key, sort_keys=True)
         self._name = f"{name}_{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
     def read(self, names: Collection[str]) -> dict[str, float] | None:
-        """Returns the numbers of these names; `None` if they are not kept, or the file is damaged.
-
-        All of them are above 0.
-        """
+        """Returns the numbers of these names, all above 0; `None` if none are kept or damaged."""
         try:
             path = private_cache_directory("measured") / self._name
             text = path.read_text(encoding="utf-8")
@@ -71,9 +68,9 @@ class KeptMeasurement:
         return numbers
 
     def write(self, numbers: Mapping[str, float]) -> None:
-        """Keeps the numbers; a directory that cannot be used is warned of.
+        """Keeps the numbers; warns of a directory that cannot be used.
 
-        The file appears whole or not at all, also where several processes write it.
+        The file appears whole or not at all, even if several processes write it.
         """
         content = json.dumps({"key": self._key, "numbers": dict(numbers)}, indent=2) + "\n"
         try:
@@ -101,7 +98,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> dict[str, str]:
-    """Returns what Linux tells of the first processor core, or Python elsewhere."""
+    """Describes the first processor core, as Linux does; elsewhere as Python does."""
     try:
         lines = CPU_DESCRIPTION.read_text().split("\n\n")[0].splitlines()
     except OSError:

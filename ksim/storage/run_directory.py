@@ -1,4 +1,4 @@
-"""Where a run keeps its files: `runs/<task>/run_000/`, or the directory that the user names."""
+"""Names and creates the directory of a run's files: `runs/<task>/run_000/`, or the user's own."""
 
 import re
 import tempfile
@@ -12,7 +12,7 @@ _RUN_PATTERN = re.compile(r"run_(\d{3,})")
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """The places of a run's files; none of them is made by asking for it."""
+    """Paths of a run's files; asking for one creates nothing."""
 
     path: Path
 
@@ -52,10 +52,10 @@ class RunDirectory:
 
 
 def user_path(text: str) -> Path:
-    """Returns the path that a user wrote, with `~` for the home directory, as in a YAML file.
+    """Expands `~` in a path that a user wrote, as in a YAML file.
 
     Raises:
-      ConfigError: if there is no such home.
+      ConfigError: if there is no such home directory.
     """
     try:
         return Path(text).expanduser()
@@ -69,8 +69,8 @@ def create_run_directory(
     """Makes the directory of a run.
 
     Args:
-      run_dir: the directory to use, which may exist; None for the next free number below
-        `root/task_name`, also when several runs start at once.
+      run_dir: the directory, which may exist; `None` for the next free number below
+        `root/task_name`, even when several runs start at once.
       task_name: the name of the task.
       root: the folder of all runs.
 
@@ -99,7 +99,7 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
     """Checks that `create_run_directory` would succeed, and leaves nothing behind.
 
     Raises:
-      ConfigError: naming the directory, what stands in the way and what to write instead.
+      ConfigError: with the directory, the obstacle and what to write instead.
     """
     path = user_path(run_dir) if run_dir is not None else root / task_name
     obstacle = _obstacle_to_directory(path)
@@ -111,9 +111,9 @@ def check_run_directory(run_dir: str | None, task_name: str, root: Path = Path("
 
 
 def obstacle_to_writing(file: Path) -> str | None:
-    """Returns what keeps a file, and the folders above it, from being written; `None` if nothing.
+    """Returns the obstacle to writing a file and the folders above it; `None` if there is none.
 
-    Nothing is left behind.
+    Leaves nothing behind.
     """
     if file.is_dir():
         return f"{file}: it is a directory"

@@ -1,4 +1,4 @@
-"""A lock on a run directory: two runs that write the same files spoil both."""
+"""Locks a run directory: two runs that write the same files spoil both."""
 
 import contextlib
 import fcntl
@@ -11,7 +11,7 @@ from pathlib import Path
 from ksim.config import ConfigError
 
 _LOCK_NAME = ".lock"
-# A file server may take so long to notice that a machine which held a lock is gone.
+# A file server may need this long to notice that a machine which held a lock is gone.
 _SECONDS_TO_WAIT_FOR_ANOTHER_MACHINE = 120.0
 
 
@@ -19,14 +19,14 @@ _SECONDS_TO_WAIT_FOR_ANOTHER_MACHINE = 120.0
 def run_lock(directory: Path) -> Iterator[None]:
     """Keeps other runs out of a directory while the context lasts.
 
-    The kernel holds the lock: a process that is killed leaves the file behind, but not the lock.
-    On a file system that has no locks nothing is locked.
+    The kernel holds the lock: a killed process leaves the file behind, but not the lock. On a file
+    system without locks nothing is locked.
 
     Args:
       directory: a run's directory, which exists.
 
     Raises:
-      ConfigError: if another run has the lock; it says which, and what to write instead.
+      ConfigError: if another run has the lock, with its process and what to write instead.
     """
     path = directory / _LOCK_NAME
     descriptor = _open_locked(path)
@@ -38,7 +38,7 @@ def run_lock(directory: Path) -> Iterator[None]:
 
 
 def _open_locked(path: Path) -> int:
-    """Returns the descriptor of the lock file, locked, with the name of this process in it."""
+    """Opens and locks the lock file, writes this process into it, and returns its descriptor."""
     deadline = time.monotonic() + _SECONDS_TO_WAIT_FOR_ANOTHER_MACHINE
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

@@ -1,4 +1,4 @@
-"""The leaves of a state by name, and whether two states fit each other.
+"""Names the leaves of a state, and compares those of two states.
 
 A leaf's name is its path in the pytree, such as `train/params/actor/dense_0/kernel`.
 """
@@ -32,7 +32,7 @@ class LeafSpec(NamedTuple):
 
 
 def named_leaves(tree: PyTree) -> dict[str, Any]:
-    """The leaves of `tree` by name, in the order of `jax.tree.leaves`.
+    """Returns the leaves of `tree` by name, in the order of `jax.tree.leaves`.
 
     Raises:
       ValueError: if two leaves share a name, as in `{"a/b": 0, "a": {"b": 1}}`.
@@ -51,12 +51,12 @@ def named_leaves(tree: PyTree) -> dict[str, Any]:
 
 
 def leaf_specs(tree: PyTree) -> dict[str, LeafSpec]:
-    """Shape and dtype of every leaf of `tree`, by name; for errors see the functions of each."""
+    """Returns shape and dtype of every leaf of `tree`, by name; raises as its two helpers do."""
     return {name: leaf_spec(name, leaf) for name, leaf in named_leaves(tree).items()}
 
 
 def leaf_spec(name: str, leaf: Any) -> LeafSpec:
-    """Shape and dtype of an array, a typed key, a `ShapeDtypeStruct` or a number.
+    """Returns shape and dtype of an array, a typed key, a `ShapeDtypeStruct` or a number.
 
     Raises:
       TypeError: if the leaf is none of these.
@@ -76,16 +76,16 @@ def leaf_spec(name: str, leaf: Any) -> LeafSpec:
 def check_specs_fit(
     expected: Mapping[str, LeafSpec], found: Mapping[str, LeafSpec], source: str
 ) -> None:
-    """Compares the leaves that a state needs with those that a checkpoint holds.
+    """Compares the leaves that a state needs with the leaves of a checkpoint.
 
     Args:
-      expected: the leaves of the state that should be filled.
-      found: the leaves of the checkpoint.
-      source: what to call the checkpoint.
+      expected: leaves of the state to fill.
+      found: leaves of the checkpoint.
+      source: name of the checkpoint in errors.
 
     Raises:
-      CheckpointMismatchError: naming the bad leaves and the likely reason. A dtype that differs
-        is an error; nothing is ever cast.
+      CheckpointMismatchError: with the bad leaves and the likely reason. Another dtype is an
+        error; nothing is ever cast.
     """
     problems = [
         f"{name}: expected {expected[name]}, found {found.get(name, 'no such leaf')}"
