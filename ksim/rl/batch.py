@@ -1,4 +1,4 @@
-"""A trajectory prepared for the loss, and cut into minibatches."""
+"""Samples of a trajectory, prepared for the loss and cut into minibatches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +18,8 @@ class Batch:
 
     Attributes:
       observations: as the model sees them, by name.
-      latent: what the policy drew.
-      samples: what the loss needs of each step.
+      latent: the draws of the policy.
+      samples: inputs of the loss at each step.
       is_valid: whether it was a step, and not the start of an episode.
       initial_carry: `[num_envs, ...]` the model's memory before the first step.
       env_id: `[num_envs]` global ids.
@@ -33,10 +33,10 @@ class Batch:
     env_id: Int[Array, "num_envs"]
 
     def selector(self) -> Callable[[Int[Array, "group"]], "Batch"]:
-        """Returns what gives the batch of some environments, by local index.
+        """Returns a function that selects the batch of some environments, by local index.
 
-        Arrays are joined here, once, so that each minibatch gathers one array and not dozens. What
-        stands where there was no step is of no use, and may be no number: it becomes 0.
+        Arrays are joined here, once, so that each minibatch gathers one array and not dozens.
+        Values where there was no step are useless, and may be NaN: they become 0.
         """
         by_time = Joined.of((self.observations, self.latent, self.samples, self.is_valid), 2)
         is_step = self.is_valid[..., None]
@@ -51,17 +51,17 @@ class Batch:
         return select
 
     def in_segments(self, num_segments: int) -> "Batch":
-        """Returns the batch with each environment's steps cut into pieces that count as its own.
+        """Returns the batch with each environment's steps cut into pieces: more environments.
 
         Piece `s` of environment `e` is environment `e * num_segments + s` of the result, whose
         arrays are `[T / num_segments, num_envs * num_segments, ...]`.
 
         Args:
-          num_segments: how many pieces; a divisor of T.
+          num_segments: number of pieces; a divisor of T.
 
         Raises:
-          ValueError: if `num_segments` does not divide T, or the model has a memory: what it
-            remembered in the middle of a rollout is not known.
+          ValueError: if `num_segments` does not divide T, or the model has a memory, whose value
+            in the middle of a rollout is unknown.
         """
         num_steps, num_envs = self.is_valid.shape
         if num_segments == 1:

@@ -1,4 +1,4 @@
-"""Generalized advantage estimation."""
+"""Estimates generalized advantages (GAE)."""
 
 import jax.numpy as jnp
 from jax import lax
@@ -15,22 +15,22 @@ def generalized_advantages(
     gamma: float,
     lam: float,
 ) -> Float[Array, "T num_envs"]:
-    """Estimates how much better each action was than the policy's average.
+    """Estimates the advantage of each action over the policy's average.
 
     delta_t = r_t + gamma V(s_{t+1}) [not terminated] - V(s_t)
     A_t = delta_t + gamma lam A_{t+1} [episode goes on]
 
     After a failure no value follows. After a time-out the value of the true final observation
-    does: that observation stands at t + 1, where the next episode is started (see `Trajectory`),
-    so its value is the next value.
+    does: it is the next value, since that observation stands at t + 1, where the next episode
+    starts (see `Trajectory`).
 
     Args:
-      reward: of each step.
+      reward: reward of each step.
       value: the critic's estimate before each step.
-      final_value: its estimate after the last step.
+      final_value: the critic's estimate after the last step.
       is_terminated: whether the step ended its episode by a failure.
       is_truncated: whether the step ended its episode by a time-out.
-      is_valid: whether it was a step at all; the advantage is 0 where it was not.
+      is_valid: whether it was a step; the advantage is 0 where it was not.
       gamma: discount of the future, in [0, 1].
       lam: weight of longer returns, in [0, 1]: 0 is one-step, 1 is Monte Carlo.
 

@@ -1,4 +1,4 @@
-"""How the learning rate changes during a run."""
+"""Schedules the learning rate of a run."""
 
 import dataclasses
 
@@ -10,18 +10,19 @@ from ksim.config.concerns import SCHEDULES, TIMED_SCHEDULES
 
 @dataclasses.dataclass(frozen=True)
 class LearningRateSchedule:
-    """A factor on the optimizer's step, so that it works with any optimizer.
+    """A schedule of the factor on the optimizer's step; works with any optimizer.
 
-    `constant` keeps 1; `linear` and `cosine` fall from 1 to 0 over `num_iterations`; `adaptive`
-    follows the divergence of the policy from the one that acted, as every update finds it: above
-    twice the target the factor shrinks by `step`, below half of it the factor grows. The first step
-    of an iteration, before which the policy has not moved, changes nothing. `adaptive_linear` does
-    so with a target that falls to 0 over `num_iterations`: a policy that comes to rest.
+    `constant` keeps 1; `linear` and `cosine` fall from 1 to 0 over `num_iterations`. `adaptive`
+    follows the divergence of the policy from the one that acted: after each update the factor
+    shrinks by `step` above twice the target, and grows by it below half the target. The first
+    update of an iteration, before which the policy has not moved, changes nothing.
+    `adaptive_linear` does the same with a target that falls to 0 over `num_iterations`: a policy
+    that comes to rest.
 
     Attributes:
       kind: one of `SCHEDULES`.
       num_iterations: length of the run, for all kinds but `constant` and `adaptive`.
-      target_kl: the divergence that `adaptive` aims at, nats.
+      target_kl: target divergence of `adaptive`, nats.
       step: factor of one adaptation.
       minimum: least value of the adaptive factor.
       maximum: greatest value of the adaptive factor.
@@ -50,11 +51,11 @@ class LearningRateSchedule:
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether the factor follows the divergence of the policy."""
+        """True if the factor follows the divergence of the policy."""
         return self.kind in ("adaptive", "adaptive_linear")
 
     def at(self, iteration: Int[Array, ""], scale: Float[Array, ""]) -> Float[Array, ""]:
-        """Returns the factor with which an iteration begins, given the last one's."""
+        """Returns the factor at the start of an iteration, given the last one."""
         if self.kind == "constant":  # whatever a checkpoint of another schedule ended with
             return jnp.ones_like(scale)
         if self.kind == "linear":
@@ -66,7 +67,7 @@ class LearningRateSchedule:
     def after_update(
         self, scale: Float[Array, ""], kl: Float[Array, ""], iteration: Int[Array, ""]
     ) -> Float[Array, ""]:
-        """Returns the factor after an update of `iteration` that found a divergence of `kl`."""
+        """Returns the factor after an update of `iteration` with a divergence of `kl`."""
         if not self.is_adaptive:
             return scale
         target = jnp.float32(self.target_kl)
@@ -77,6 +78,6 @@ class LearningRateSchedule:
         return jnp.clip(scale * factor, self.minimum, self.maximum)
 
     def _share_left(self, iteration: Int[Array, ""]) -> Float[Array, ""]:
-        """Returns how much of the run is left, from 1 to 0."""
+        """Returns the share of the run that is left, from 1 to 0."""
         assert self.num_iterations is not None
         return 1.0 - jnp.clip(iteration / self.num_iterations, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""Stratified minibatches: the same members whatever the device count."""
+"""Deals environments to stratified minibatches: the same ones for any number of devices."""
 
 import jax
 import jax.numpy as jnp
@@ -13,20 +13,20 @@ def minibatch_members(
 ) -> Int[Array, "num_updates group"]:
     """Deals the environments of one device to minibatches.
 
-    Environments stand in groups of `num_batches` consecutive global ids. In every pass each group
-    deals its members to different minibatches, by a permutation that depends on the key, the pass
-    and the group's global number alone. So every minibatch takes one member of every group: the
-    same number of environments from each device, and the same environments whatever the number of
+    Environments form groups of `num_batches` consecutive global ids. In every pass each group
+    deals its members to different minibatches, by a permutation that depends only on the key, the
+    pass and the group's global number. So every minibatch takes one member of every group: the
+    same number of environments from each device, and the same environments for any number of
     devices.
 
     Args:
       key: the key of this iteration, the same on every device.
-      env_id: global ids of this device's environments, consecutive, whole groups of them.
+      env_id: global ids of this device's environments: consecutive, in whole groups.
       num_batches: minibatches in a pass.
       num_passes: passes over the batch.
 
     Returns:
-      For each update of the iteration, the *local* indices of its environments.
+      The *local* indices of the environments of each update in the iteration.
     """
     first_of_group = jnp.arange(0, env_id.shape[0], num_batches)
     group_id = env_id[first_of_group] // num_batches

@@ -1,4 +1,4 @@
-"""Optimizers of parameters that lie in shards: what they may do, and a check that they do."""
+"""Runs optimizers on parameters that are split over devices, and checks that they can be."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +21,8 @@ PROBE_LENGTH = 3
 def clip_by_global_norm(max_norm: float) -> optax.GradientTransformationExtraArgs:
     """Scales gradients so that the norm of all of them together is at most `max_norm`.
 
-    As `optax.clip_by_global_norm`, and right too where large parameters are split over devices
-    (`fsdp_devices`): optax's own would take the norm of one device's shards.
+    Like `optax.clip_by_global_norm`, and correct when large parameters are split over devices
+    (`fsdp_devices`), where optax's own takes the norm of one device's shards.
 
     Args:
       max_norm: largest norm, > 0.
@@ -58,7 +58,7 @@ def optimizer_update(
     state: Any,
     parameters: Any,
 ) -> tuple[Any, Any]:
-    """Calls `optimizer.update`; where parameters are split it is told how to take a norm."""
+    """Calls `optimizer.update`; passes it the global norm where parameters are split."""
     if shards.axis_name is None:
         return optimizer.update(gradients, state, parameters)
     optimizer = optax.with_extra_args_support(optimizer)
@@ -66,14 +66,14 @@ def optimizer_update(
 
 
 def optimizer_state_specs(state: Any, parameters: Any, specs: Any) -> Any:
-    """Returns how each leaf of an optimizer's state lies: as the parameter that it belongs to.
+    """Returns a `PartitionSpec` for each leaf of an optimizer's state: that of its parameter.
 
-    A leaf belongs to the parameter whose path ends its own path and whose shape it has, as Adam's
-    moments do. All others are replicated.
+    A leaf belongs to a parameter if it has its shape and its path ends in the parameter's path, as
+    for Adam's moments. All others are replicated.
 
     Args:
       state: the optimizer's state of whole parameters; arrays or `jax.ShapeDtypeStruct`.
-      parameters: the whole parameters, likewise.
+      parameters: the whole parameters; arrays or `jax.ShapeDtypeStruct`.
       specs: pytree of `PartitionSpec`, like `parameters`.
     """
     described = [
@@ -82,7 +82,7 @@ def optimizer_state_specs(state: Any, parameters: Any, specs: Any) -> Any:
             jax.tree_util.tree_leaves_with_path(parameters), jax.tree.leaves(specs), strict=True
         )
     ]
-    # Of several paths that end a path, the longest says most.
+    # Several parameters' paths may end a path; the longest is the most specific.
     described.sort(key=lambda one: len(one[0]), reverse=True)
 
     def spec_of(path: Any, leaf: Any) -> PartitionSpec:
@@ -98,9 +98,10 @@ def optimizer_state_specs(state: Any, parameters: Any, specs: Any) -> Any:
 def check_optimizer_takes_shards(
     optimizer: optax.GradientTransformation, shards: ParameterShards
 ) -> None:
-    """Checks that an optimizer gives shards the steps that it gives whole parameters.
+    """Checks that an optimizer steps shards as it steps whole parameters.
 
-    Both are computed for small parameters of the same structure, and compared.
+    Both are tried on small parameters of the same structure: no list of optimizers could be
+    complete, and users write their own.
 
     Raises:
       ConfigError: if the steps differ, or the optimizer cannot be run on shards.
@@ -176,7 +177,7 @@ def _small_parameters(shards: ParameterShards) -> Any:
 
 
 def _split(leaf: Array, spec: PartitionSpec, size: int) -> Array:
-    """Returns what each device of a group has, side by side: `[size, ...]`."""
+    """Returns the parts of the devices of a group, side by side: `[size, ...]`."""
     axis = split_axis(spec)
     parts = [leaf] * size if axis is None else jnp.split(leaf, size, axis)
     return jnp.stack(parts)

@@ -1,4 +1,4 @@
-"""What acts in a rollout: the contract, and an actor-critic that keeps it."""
+"""The contract of policies, and the policy of an actor-critic."""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -12,10 +12,10 @@ from ksim.nn import Model, ModelOutput, RunningMoments, unroll
 
 
 class Decision(NamedTuple):
-    """What a policy decided for one environment.
+    """Decision of a policy for one environment.
 
     Attributes:
-      action: for the environment.
+      action: action of the environment.
       carry: the policy's next memory of the episode.
       kept: arrays by name that a trajectory keeps of the decision, beside the observations.
     """
@@ -28,9 +28,9 @@ class Decision(NamedTuple):
 class Policy(ABC):
     """Acts in a rollout; a pytree, given by `Algorithm.policy`.
 
-    Besides acting, it says what a trajectory keeps: `Decision.kept` step by step, `review` along
-    all steps at once, and `conclude` after the last one. What learns finds the first two in
-    `Trajectory.kept` and the last in `Trajectory.final`.
+    Besides acting, it chooses the arrays that a trajectory keeps: `Decision.kept` step by step,
+    `review` along all steps at once, and `conclude` after the last one. Algorithms find the first
+    two in `Trajectory.kept` and the last in `Trajectory.final`.
     """
 
     @abstractmethod
@@ -39,12 +39,12 @@ class Policy(ABC):
 
     @abstractmethod
     def act(self, observations: dict[str, Array], carry: Any, key: Key[Array, ""]) -> Decision:
-        """Decides what one environment does next.
+        """Decides on the next action of one environment.
 
         Args:
-          observations: what it shows, by name, not normalized.
-          carry: the memory of it.
-          key: for what is drawn.
+          observations: its observations by name, not normalized.
+          carry: the memory of its episode.
+          key: key of the draws.
         """
 
     def review(
@@ -52,7 +52,7 @@ class Policy(ABC):
     ) -> dict[str, Array]:
         """Returns arrays `[T, num_envs, ...]` by name to keep of all steps; none by default.
 
-        What takes no part in acting is computed here, in a few large products.
+        Compute here whatever acting does not need, in a few large products.
 
         Args:
           observations: `[T, num_envs, ...]` by name.
@@ -66,8 +66,8 @@ class Policy(ABC):
         """Returns arrays by name to keep of one environment after the last step; none by default.
 
         Args:
-          observations: what it shows after the last step, by name.
-          carry: the memory of it.
+          observations: its observations after the last step, by name.
+          carry: the memory of its episode.
         """
         del observations, carry
         return {}
@@ -77,14 +77,14 @@ class Policy(ABC):
 class ActorCriticPolicy(Policy):
     """Acts by an actor-critic; keeps `latent`, `log_prob` and `value`.
 
-    `latent` is what was drawn, before squashing; `log_prob` its log-density; `value` the critic's
-    estimate, in `Trajectory.final` that after the last step.
+    `latent` is the draw before squashing; `log_prob` its log-density; `value` the critic's
+    estimate, in `Trajectory.final` the one after the last step.
 
     Attributes:
       model: the actor-critic; its array leaves are the parameters.
       normalizer: moments of the observations; `None` leaves them as they are.
       is_deterministic: `[]` whether to take the mode instead of a draw. An input of the compiled
-        program: evaluation runs the program that training runs.
+        program: evaluation and training run the same one.
     """
 
     model: Model
@@ -127,5 +127,5 @@ class ActorCriticPolicy(Policy):
 def normalize(
     normalizer: RunningMoments | None, observations: dict[str, Array]
 ) -> dict[str, Array]:
-    """Returns what the model sees of observations `[..., *shape]`."""
+    """Returns observations `[..., *shape]` as the model sees them."""
     return observations if normalizer is None else normalizer.normalize(observations)

@@ -10,14 +10,14 @@ from jaxtyping import Array, Float
 
 @dataclasses.dataclass(frozen=True)
 class PPOCoefficients:
-    """The numbers in the loss.
+    """Coefficients of the loss.
 
     Attributes:
-      clip_param: how far the probability ratio may move from 1 before it stops paying.
+      clip_param: distance of the probability ratio from 1 beyond which it stops paying.
       value_coef: weight of the critic's loss.
       entropy_coef: weight of the entropy bonus.
-      value_clip_param: how far the critic may move from its old estimate, in the critic's unit,
-        before it stops paying; `None` does not clip.
+      value_clip_param: distance of the critic from its old estimate, in the critic's unit, beyond
+        which it stops paying; `None` does not clip.
     """
 
     clip_param: float
@@ -28,13 +28,13 @@ class PPOCoefficients:
 
 @struct.dataclass
 class PPOSamples:
-    """What the loss needs of each sample; all of the same shape.
+    """Recorded inputs of the loss for each sample; all of the same shape.
 
     Attributes:
       log_prob: log-density under the policy that acted.
       value: the critic's estimate at that time.
-      advantage: estimated, usually normalised.
-      value_target: what the critic should have said.
+      advantage: estimated advantage, usually normalised.
+      value_target: target of the critic.
       weight: weight of the sample in the mean; the weights average to 1.
     """
 
@@ -52,7 +52,7 @@ def ppo_loss(
     samples: PPOSamples,
     coefficients: PPOCoefficients,
 ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-    """Returns the loss to minimise, and what is worth watching.
+    """Returns the loss to minimise, and its metrics.
 
     L = mean(-min(r A, clip(r, 1 - c, 1 + c) A)) + value_coef L_V - entropy_coef H,
     with r = exp(log_prob - old log_prob) and
@@ -63,8 +63,8 @@ def ppo_loss(
       log_prob: log-density of the samples under the current policy.
       value: the critic's current estimate.
       entropy: entropy of the current policy at each sample.
-      samples: what was recorded.
-      coefficients: the numbers in the loss.
+      samples: the recorded samples.
+      coefficients: the coefficients of the loss.
 
     Returns:
       The loss, and metrics by name: `policy/kl` is Schulman's estimator mean(r - 1 - log r) of
@@ -76,7 +76,7 @@ def ppo_loss(
     weight = samples.weight
 
     def counted(x: Array) -> Array:
-        # Where the weight is 0 the sample may hold anything, even what is no number.
+        # Where the weight is 0 the sample may hold anything, even NaN.
         return jnp.where(weight > 0, x, 0.0)
 
     def mean(x: Array) -> Array:
@@ -107,7 +107,7 @@ def ppo_loss(
 
 
 def _squared_error(value: Array, samples: PPOSamples, limit: float | None) -> Array:
-    """Returns the squared error of the critic; with a limit the greater one, clipped or not."""
+    """Returns the critic's squared error; with a limit the larger of clipped and not clipped."""
     squared_error = jnp.square(value - samples.value_target)
     if limit is None:
         return squared_error

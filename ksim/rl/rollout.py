@@ -1,4 +1,4 @@
-"""Acting in many environments at once."""
+"""Acts in many environments at once."""
 
 import dataclasses
 import functools
@@ -33,16 +33,17 @@ def rollout(
 
     Args:
       environment: the environment, one copy; it is vmapped here.
-      policy: what acts.
-      env_state: `[num_envs, ...]` where the environments are.
-      model_carry: `[num_envs, ...]` the policy's memory of each.
+      policy: the policy that acts.
+      env_state: `[num_envs, ...]` the environments.
+      model_carry: `[num_envs, ...]` the policy's memories.
       key: the key of this rollout, the same on every device.
-      num_steps: steps for each environment.
-      curriculum: sets the level of each environment after its episodes, if it is one that does.
+      num_steps: steps of each environment.
+      curriculum: sets the level of each environment after its episodes if
+        `is_per_environment`; others have no effect here.
 
     Returns:
-      The trajectory `[num_steps, num_envs, ...]`, its statistics, and where the environments and
-      the policy's memory are afterwards.
+      The trajectory `[num_steps, num_envs, ...]`, its statistics, and the environments and the
+      policy's memories afterwards.
     """
     env_keys = environment_keys(key, env_state.env_id)
 
@@ -92,17 +93,17 @@ def act_once(
 
     Args:
       environment: the environment.
-      policy: decides.
-      state: of the environment.
-      observations: what the policy sees of it, by name.
+      policy: the policy.
+      state: the environment's state.
+      observations: its observations by name.
       model_carry: the policy's memory.
       is_over: whether the episode has ended, so that this step starts another.
-      context: what the run tells the environment.
-      keys: for the decision and for the environment.
+      context: the run's inputs to the environment.
+      keys: keys of the decision and of the environment.
 
     Returns:
-      The environment's next state; what the step gave, with at most one of its two flags set; the
-      policy's next memory, a new one in a new episode; what the policy decided.
+      The environment's next state; its timestep, with at most one of its two flags set; the
+      policy's next memory, a new one in a new episode; the policy's decision.
     """
     decision = policy.act(observations, model_carry, keys[0])
     state, timestep = environment.step_or_reset(state, decision.action, keys[1], is_over, context)
@@ -126,8 +127,8 @@ def _step(
     """Acts once in every environment.
 
     Returns:
-      Where the environments and the policy's memory are; what a trajectory keeps of the step; what
-      it adds to statistics; and the sum of what environments contribute to the run's memory.
+      The environments and the policy's memories; the step's part of the trajectory; its part of
+      the statistics; and the sum of the environments' contributions to the run's memory.
     """
     environment_state, timestep, next_carry, decision = jax.vmap(
         functools.partial(act_once, environment, policy)
@@ -159,7 +160,7 @@ def _with_next_level(
     kept: dict[str, Any],
     environment: Environment,
 ) -> EnvState:
-    """Sets the levels of the environments whose episode has ended with a step."""
+    """Sets the levels of environments whose episode has ended with the step."""
     episodes = EpisodeResult(
         length_seconds=after.episode_length * jnp.float32(environment.ctrl_dt),
         episode_return=after.episode_return,
@@ -173,11 +174,11 @@ def _with_next_level(
 def _advance(
     before: EnvState, environment_state: Any, timestep: Timestep
 ) -> tuple[EnvState, tuple[Joined, Joined]]:
-    """Moves the episode counters on.
+    """Advances the episode counters.
 
     Returns:
-      The environments, and what each adds to `RolloutStatistics`: with the step, and with the
-      episode if this was its end.
+      The environments, and the part of each in `RolloutStatistics`: of the step, and of the
+      episode if it has ended.
     """
     is_valid = ~before.is_over
     is_done = timestep.is_terminated | timestep.is_truncated
@@ -206,6 +207,6 @@ def _advance(
 
 
 def _counts(values: Any, mask: Bool[Array, "num_envs"]) -> Joined:
-    """Returns numbers `[num_envs]` as they count: where `mask` holds."""
+    """Returns numbers `[num_envs]` with 0 where `mask` does not hold."""
     joined = Joined.of(jax.tree.map(lambda x: x.astype(jnp.float32), values), num_axes=1)
     return jax.tree.map(lambda x: jnp.where(mask[:, None], x, 0), joined)

@@ -1,4 +1,4 @@
-"""What a rollout carries along, and what it keeps."""
+"""States, trajectory and statistics of a rollout."""
 
 from functools import partial
 from typing import Any
@@ -19,10 +19,10 @@ class EnvState:
 
     Attributes:
       environment: the environments' own states.
-      observations: `[num_envs, ...]` what each sees now, by name.
+      observations: `[num_envs, ...]` current observations by name.
       is_over: `[num_envs]` whether the episode has ended, so that the next step starts another.
       env_id: `[num_envs]` int32 global ids.
-      level: `[num_envs]` curriculum level; one for all, or one of each.
+      level: `[num_envs]` curriculum level; one for all, or one for each.
       episode_return: `[num_envs]` sum of rewards in the episode so far.
       episode_length: `[num_envs]` int32 steps in the episode so far.
       model_carry: `[num_envs, ...]` the policy's memory.
@@ -45,18 +45,18 @@ class EnvState:
 class Trajectory:
     """One rollout: arrays `[T, num_envs, ...]`, time first, unless said otherwise.
 
-    An episode that ended in step t has its final observation at t + 1; the step t + 1 itself only
+    An episode that ended in step t has its final observation at t + 1; step t + 1 itself only
     starts the next episode (`is_valid` is false there), so the value of the true final
     observation is simply the next value.
 
     Attributes:
-      observations: what the policy saw, by name.
-      kept: what the policy keeps of each step, by name; see `Policy`.
-      reward: of the step.
+      observations: observations that the policy acted on, by name.
+      kept: arrays that the policy keeps of each step, by name; see `Policy`.
+      reward: reward of the step.
       is_terminated: whether the episode failed with this step.
       is_truncated: whether it timed out with this step.
       is_valid: whether this was a step, and not the start of an episode.
-      final: `[num_envs, ...]` what the policy keeps after the last step, by name.
+      final: `[num_envs, ...]` arrays that the policy keeps after the last step, by name.
       initial_carry: `[num_envs, ...]` the policy's memory before the first step.
       env_id: `[num_envs]` int32 global ids.
     """
@@ -75,7 +75,7 @@ class Trajectory:
         """Splits a trajectory on the host into equal parts of environments, in order.
 
         Args:
-          num_parts: how many, a divisor of the number of environments.
+          num_parts: number of parts, a divisor of the number of environments.
 
         Returns:
           Arrays `[num_parts, T, num_envs / num_parts, ...]`, or without T as above.
@@ -97,7 +97,7 @@ class Trajectory:
 
 @struct.dataclass
 class RolloutStatistics:
-    """Sums over the steps and the environments of one device, each of shape `[1]` unless said.
+    """Sums over the steps and environments of one device, of shape `[1]` unless said otherwise.
 
     Attributes:
       num_steps: valid steps.
@@ -106,7 +106,7 @@ class RolloutStatistics:
       num_episodes: episodes that ended.
       episode_return: sum of their returns.
       episode_length: sum of their lengths, steps.
-      terminations: how many ended for each reason, by name.
+      terminations: number of episodes that ended for each reason, by name.
       contributions: sums of `Timestep.contributions`, `[1, ...]`.
       level: sum of the environments' curriculum levels after the last step.
     """
@@ -122,7 +122,7 @@ class RolloutStatistics:
     level: Float[Array, "1"]
 
     def parts(self, num_parts: int) -> "RolloutStatistics":
-        """Returns `[num_parts, 1, ...]` with the same sums over all parts: all in the first."""
+        """Returns `[num_parts, 1, ...]`: the sums in the first part, zeros in the others."""
 
         def in_the_first(leaf: Any) -> np.ndarray:
             leaf = np.asarray(leaf)[None]
@@ -137,14 +137,14 @@ def initial_env_state(
     num_envs: int,
     key: Key[Array, ""] | None = None,
 ) -> EnvState:
-    """Returns environments of which each starts an episode with its first step.
+    """Returns environments that each start an episode with their first step.
 
     Args:
       environment: the environment, one copy.
       model_carry: the policy's memory for one environment.
-      num_envs: how many environments, over all devices.
-      key: draws what outlives episodes (`Environment.first_state`), for each environment by its
-        global id; needed only where something does.
+      num_envs: environments over all devices.
+      key: draws the state that outlives episodes (`Environment.first_state`), for each environment
+        by its global id; needed only if there is any.
 
     Returns:
       The state of all environments, in the global layout.

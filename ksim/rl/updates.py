@@ -1,4 +1,4 @@
-"""Optimizer steps of one network, taken together by the devices of a run."""
+"""Takes optimizer steps of one network, together with the other devices of a run."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from ksim.rl.optimizers import (
 
 Metrics = dict[str, Float[Array, ""]]
 Loss = Callable[[Any], tuple[Float[Array, ""], Metrics]]
-"""One device's loss of whole parameters, and metrics beside it; knows of no other device."""
+"""One device's loss of whole parameters, and its metrics; knows of no other device."""
 
 
 @struct.dataclass
@@ -37,7 +37,7 @@ class Network:
 
     Attributes:
       parameters: pytree of arrays.
-      optimizer_state: the optimizer's, of these parameters.
+      optimizer_state: the optimizer's state of these parameters.
     """
 
     parameters: Any
@@ -49,8 +49,8 @@ class GradientSum:
     """Gradients that wait for the optimizer.
 
     Attributes:
-      total: their sum, like the parameters.
-      count: `[]` their number.
+      total: sum of the gradients, like the parameters.
+      count: `[]` number of gradients.
     """
 
     total: Any
@@ -75,10 +75,10 @@ class UpdateStep:
 
     Attributes:
       index: `[]` int32 number of the update, from 0.
-      is_due: `[]` whether the network is updated in it, by its cadence.
+      is_due: `[]` whether the network is updated in it (`Updates.every`).
       is_synchronising: `[]` whether devices agree on it.
       is_last: `[]` whether it is the network's last one.
-      has_moved: `[]` whether the network has taken a step in the iteration before it.
+      has_moved: `[]` whether the network has taken an earlier step in the iteration.
     """
 
     index: Int[Array, ""]
@@ -93,9 +93,9 @@ class Progress:
     """A network between two updates of an iteration.
 
     Attributes:
-      network: as the last update left it.
+      network: the network after the last update.
       waiting: gradients that wait; `None` if none ever do.
-      residuals: of this device's gradients, what compression still owes; `()` without it.
+      residuals: compression residuals of this device's gradients; `()` without compression.
     """
 
     network: Network
@@ -104,17 +104,17 @@ class Progress:
 
 
 Stepped = tuple[Progress, Metrics, Float[Array, ""], Float[Array, ""] | None]
-"""The network, the metrics agreed on, the norm of the gradient, the drift of replicas."""
+"""Network, agreed metrics, norm of the gradient, drift of replicas."""
 
 
 class Outcome(NamedTuple):
     """The result of an update.
 
     Attributes:
-      progress: the network after it.
-      metrics: of this device's loss.
-      agreed: metrics that steer the updates, averaged over the devices if they agreed on it.
-      gradient_norm: `[]` of the gradient that the optimizer was given, or is going to be given.
+      progress: the network after the update.
+      metrics: metrics of this device's loss.
+      agreed: metrics that steer the updates, averaged over devices on synchronising updates.
+      gradient_norm: `[]` norm of the gradient that the optimizer was or will be given.
       drift: `[]` largest distance of a replica's parameter from the mean; `None` if replicas
         cannot drift.
     """
@@ -128,7 +128,7 @@ class Outcome(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Updates:
-    """Differentiates the local loss of a network and steps it, as all devices agree.
+    """Differentiates the local loss of a network, and steps it in agreement with all devices.
 
     An algorithm has one for every network that it trains. Inside a per-device program:
 
@@ -140,7 +140,7 @@ class Updates:
     Attributes:
       optimizer: turns gradients into steps (clipping included).
       synchronisation: when and how devices agree, counted in updates of this network.
-      every: the network is updated in every `every`-th update of the algorithm.
+      every: updates of the algorithm for each one of the network.
     """
 
     optimizer: optax.GradientTransformation
@@ -153,7 +153,7 @@ class Updates:
         check_optimizer_takes_shards(self.optimizer, self.synchronisation.shards)
 
     def init(self, parameters: Any) -> Network:
-        """Returns a network that has not learned yet."""
+        """Returns a network with a new optimizer state."""
         return Network(parameters, self.optimizer.init(parameters))
 
     def specs(self, network: Network) -> Network:
@@ -171,7 +171,7 @@ class Updates:
         return Network(shards.specs, state_specs)
 
     def traffic(self, network: Network, num_updates: int) -> Traffic:
-        """Returns what devices send to each other for this network in an iteration.
+        """Returns the communication between devices for this network in an iteration.
 
         Args:
           network: the whole network; arrays or `jax.ShapeDtypeStruct`.
@@ -191,10 +191,10 @@ class Updates:
         )
 
     def steps(self, num_updates: int) -> UpdateStep:
-        """Returns the places of the updates of an iteration, `[num_updates]`, to scan over.
+        """Returns the updates of an iteration, `[num_updates]`, to scan over.
 
         Raises:
-          ConfigError: if the network would never be updated.
+          ConfigError: if the network is never updated.
         """
         num_own = num_updates // self.every
         if num_own < 1:
@@ -217,7 +217,7 @@ class Updates:
         )
 
     def begin(self, network: Network) -> Progress:
-        """Returns the network as the first update of an iteration finds it."""
+        """Returns the network before the first update of an iteration."""
         waiting = None
         if self.synchronisation.is_accumulating:
             waiting = GradientSum(network.parameters, jnp.float32(0)).zeros_like()
@@ -234,8 +234,9 @@ class Updates:
         """Takes one update, if the network is due.
 
         Args:
-          progress: the network before it.
-          loss: of this device; it is differentiated here, and gradients are averaged explicitly.
+          progress: the network before the update.
+          loss: this device's loss; it is differentiated here, and gradients are averaged
+            explicitly.
           step: the place of the update.
           scale: factor on the optimizer's step.
           agree_on: names of metrics of the loss that steer something, like the divergence: devices
@@ -330,7 +331,7 @@ class Updates:
     def _apply_mean(
         self, progress: Progress, agreed: Metrics, step: UpdateStep, scale: Float[Array, ""]
     ) -> Stepped:
-        """Takes one step with the mean of all gradients that have waited."""
+        """Takes one optimizer step with the mean of all waiting gradients."""
         waiting = progress.waiting
         assert waiting is not None
         progress = dataclasses.replace(progress, waiting=waiting.zeros_like())
@@ -342,7 +343,7 @@ class Updates:
         """Lets the gradients wait."""
         assert progress.waiting is not None
         norm = self.synchronisation.shards.norm(progress.waiting.mean())
-        return progress, agreed, norm, None  # what accumulates does not drift
+        return progress, agreed, norm, None  # replicas that accumulate do not drift
 
     def _where_synchronising(self, step: UpdateStep, agree: Any, operand: Any) -> Any:
         """Calls `agree` on synchronising updates only; the others communicate nothing."""

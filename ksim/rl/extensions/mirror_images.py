@@ -1,4 +1,4 @@
-"""Learning from the mirror images of what was done."""
+"""Adds the mirror images of samples to minibatches."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,15 +16,14 @@ from ksim.rl.extensions.base import Extension
 class MirrorImages(Extension):
     """Adds the mirror image of every sample to each minibatch.
 
-    A robot that is the same on both sides, and a task that prefers neither, give the image of a
-    step the same advantage as the step. Log-probabilities are kept as they were, so that the ratio
-    of an image pulls the policy towards symmetry. The model must have no memory: that of an image
-    is not known.
+    For a robot that is the same on both sides, and a task that prefers neither, the image of a
+    step has the advantage of the step. Log-probabilities are kept, so that the ratio of an image
+    pulls the policy towards symmetry. The model must have no memory: that of an image is unknown.
 
     Attributes:
-      observations: gives the image of observations `[..., size]`, by name, as the model sees them:
-        with `is_observation_normalized`, mirror what is normalized.
-      latent: gives the image of what the policy drew, `[..., action_size]`.
+      observations: mirrors observations `[..., size]`, by name, as the model sees them: normalized
+        ones with `is_observation_normalized`.
+      latent: mirrors draws of the policy, `[..., action_size]`.
 
     Reference:
       Mittal et al. 2024, "Symmetry considerations for learning task symmetric robot policies",
@@ -49,7 +48,7 @@ class MirrorImages(Extension):
             minibatch,
             observations=self.observations(minibatch.observations),
             latent=self.latent(minibatch.latent),
-            # Ids of their own: what is drawn for an environment belongs to its id.
+            # Ids of their own: the random numbers of an environment belong to its id.
             env_id=~minibatch.env_id,
         )
         by_env = ("env_id", "initial_carry")
