@@ -1,4 +1,4 @@
-"""What users subclass."""
+"""Tasks: the base classes of users' tasks, and their options."""
 
 from ksim.task.config import RLConfig
 from ksim.task.distributed_ppo import DistributedPPOConfig, DistributedPPOTask

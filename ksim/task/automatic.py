@@ -18,24 +18,24 @@ if TYPE_CHECKING:
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
 MATMUL_PRECISION = "matmul_precision"
-"""Of a checkpoint's metadata: what the networks multiplied in, `float32` or `bfloat16`."""
+"""Key in a checkpoint's metadata: the networks' precision, `float32` or `bfloat16`."""
 
 PRECISIONS = ("float32", "bfloat16")
 
 
 @runtime_checkable
 class SizedTask(Protocol[ConfigT]):
-    """A task, as far as trying it in other sizes goes."""
+    """A task that can be built in other sizes."""
 
     config: ConfigT
 
     @property
     def partitioner(self) -> Partitioner:
-        """What runs the per-device program."""
+        """The partitioner of the per-device program."""
         ...
 
     def build(self) -> Program:
-        """Returns the program for the size that the config says."""
+        """Returns the program for the size in the config."""
         ...
 
 
@@ -43,14 +43,14 @@ def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, d
     """Chooses the number of environments of a task whose config says `num_envs=auto`.
 
     `batch_size` is `num_envs` divided by the number of minibatches that the task has by default. A
-    run that is continued keeps the number that it had.
+    continued run keeps its number.
 
     Args:
       task: the task.
-      start: where its run starts.
+      start: the start of its run.
 
     Returns:
-      Its config with numbers, and what to note of which option.
+      Its config with numbers, and notes: why each option has its value.
 
     Raises:
       ConfigError: if there are several processes, or nothing fits into memory.
@@ -98,15 +98,15 @@ def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, d
 def settle_matmul_precision(task: Any, start: Start) -> tuple[Any, str]:
     """Chooses the precision of matrix products for a config that says `matmul_precision=auto`.
 
-    A run that is continued keeps the precision that it had. Otherwise the networks are timed in
-    both, on CPUs; process 0 decides for all.
+    A continued run keeps its precision. Otherwise, on CPUs, the networks are timed in both;
+    process 0 decides for all.
 
     Args:
-      task: an `RLTask` whose other options are settled.
-      start: where its run starts.
+      task: a task whose other options are settled.
+      start: the start of its run.
 
     Returns:
-      Its config with `float32` or `bfloat16`, and why.
+      Its config with `float32` or `bfloat16`, and the reason.
     """
     from ksim.parallel.processes import current_processes
 
@@ -152,17 +152,18 @@ def _choose_matmul_precision(task: Any, start: Start) -> tuple[str, str]:
 def settle_weak_scaling(config: Any, num_devices: int) -> tuple[Any, dict[str, str]]:
     """Turns numbers of one device into numbers over all devices.
 
+    The learning rates of Adam grow with the root of the number of devices.
+
     Args:
-      config: with `scaling=weak`.
+      config: options with `scaling=weak`.
       num_devices: devices of the run.
 
     Returns:
-      The config with `scaling=strong` that says the same for this number of devices, and what to
-      note of which option.
+      The equivalent config with `scaling=strong`, and notes: why each option has its value.
 
     Reference:
       Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms",
-      arXiv:2205.10287, for the root in the learning rate of Adam.
+      arXiv:2205.10287.
     """
     changes = {
         "num_envs": config.num_envs * num_devices,

@@ -1,4 +1,4 @@
-"""Tasks on several devices: which devices, and what lies on them."""
+"""Tasks on several devices."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class DistributedRLConfig(ProcessesConfig, DevicesConfig, RLConfig):
             self.check_devices(self.num_devices)
 
     def check_devices(self, num_devices: int) -> None:
-        """Checks that environments, minibatches and groups of devices come out even.
+        """Checks that environments and minibatches split evenly over devices and their groups.
 
         Raises:
-          ConfigError: if they do not; it says what to write instead.
+          ConfigError: if they do not, with what to write instead.
         """
         check_divides("Number of environments", "num_envs", self.num_envs, num_devices)
         check_divides("Batch size", "batch_size", self.batch_size, num_devices)
@@ -67,10 +67,9 @@ ConfigT = TypeVar("ConfigT", bound=DistributedRLConfig)
 class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     """A task whose environments are split over devices, and whose learner is on all of them.
 
-    Parameters, optimizer state and everything else of `TrainState` are replicated, but for the
-    large ones that `fsdp_devices` splits; environments are sharded in the order of their global
-    ids. With one device this is ordinary single-device
-    training, with the same numbers.
+    Parameters, optimizer state and the rest of `TrainState` are replicated, except the large ones
+    that `fsdp_devices` splits; environments are sharded in the order of their global ids. With one
+    device this is ordinary single-device training, with the same numbers.
     """
 
     config_class: ClassVar[type[RLConfig]] = DistributedRLConfig
@@ -78,20 +77,20 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
     custom_gradient_sync: ClassVar[Callable[..., Any] | None] = None
     """Averages gradients over devices in place of ksim; `None` leaves it to the options.
 
-    A subclass that needs it defines a method `custom_gradient_sync(self, grads)`. It runs inside
+    To use it, define a method `custom_gradient_sync(self, grads)` in a subclass. It runs inside
     the per-device program, where `jax.lax` collectives over `pmap_axis_name` work, and must return
-    the same gradients on every device. (A `jax.pmap` written around it is taken off, since the
-    program is mapped already.) With `fsdp_devices` above 1 it is given the mean over a group of
-    devices that share parameters, of large parameters one shard, and `pmap_axis_name` is the axis
-    over the groups.
+    the same gradients on every device. (A `jax.pmap` around it is taken off: the program is mapped
+    already.) With `fsdp_devices` above 1 its gradients are means over a group of devices that
+    share parameters, one shard of each large parameter, and `pmap_axis_name` is the axis over the
+    groups.
     """
 
     @functools.cached_property
     def processes(self) -> ProcessGroup:
-        """The processes of the run, which meet when this is first read; usually this one alone.
+        """The processes of the run, usually this one alone; reading it first makes them meet.
 
         Raises:
-          ConfigError: if options and variables do not fit together, or processes disagree.
+          ConfigError: if options contradict environment variables, or processes disagree.
           ProcessesError: if the processes do not find each other in time.
         """
         from ksim.parallel.processes import run_facts, start_processes
@@ -103,7 +102,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         )
 
     def get_partitioner(self) -> Partitioner:
-        """Returns what runs the per-device program, as the option `partitioner` says.
+        """Returns the partitioner of the per-device program, by the option `partitioner`.
 
         Raises:
           ConfigError: if `partitioner=pmap` and there are several processes.
@@ -130,7 +129,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         return ShardMap(devices, axis_name, config.fsdp_devices, config.fsdp_min_size_mbytes)
 
     def get_synchronisation(self) -> Synchronisation:
-        """Returns when and how devices agree, as the options say."""
+        """Returns the synchronisation of devices that the options describe."""
         import jax
 
         from ksim.parallel import Compression, ParameterShards, Synchronisation
@@ -167,15 +166,15 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         self.config.check_devices(self.partitioner.num_devices)
 
     def verify_distributed_setup(self, is_thorough: bool = False) -> None:
-        """Checks that the task fits the devices, and shows what will lie where.
+        """Checks that the task fits the devices, and shows its environments on each of them.
 
         Args:
-          is_thorough: also compiles the task and tries it, as `verify_setup` and
-            `run_mode=verify` do: memory, speed, communication, random keys.
+          is_thorough: also compiles and tries the task, as `verify_setup` and `run_mode=verify`
+            do: memory, speed, communication, random keys.
 
         Raises:
           ConfigError: if environments or minibatches do not split evenly over the devices, there
-            are fewer devices than asked for, or the trial finds that the task cannot run.
+            are fewer devices than asked for, or the task fails its trial.
         """
         if is_thorough:
             self.verify_setup()
@@ -188,7 +187,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
             self._print_setup()
 
     def verify_setup(self) -> Preflight:
-        """See `RLTask.verify_setup`; also shows what will lie where."""
+        """See `RLTask.verify_setup`; also shows the environments on each device."""
         from ksim.parallel.processes import failures_reported
 
         self.verify_distributed_setup()
@@ -212,7 +211,7 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
         )
 
     def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
-        """See `RLTask.run`; if it fails, the other processes hear of it and end too."""
+        """See `RLTask.run`; a failure ends the other processes too."""
         from ksim.parallel.processes import failures_reported
 
         with failures_reported():

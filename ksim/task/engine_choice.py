@@ -1,4 +1,4 @@
-"""Which engine steps the simulations, as the options say, and whether this machine can run it."""
+"""Chooses and creates the physics engine of the options, and checks that this machine runs it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def engine_name(option: str, platform: str, is_overlapped: bool = False) -> str:
 
     Args:
       option: the option `engine`.
-      platform: what JAX calls the devices of the run, such as `cpu`.
-      is_overlapped: whether the host acts, while the devices learn.
+      platform: JAX's name for the devices of the run, such as `cpu`.
+      is_overlapped: whether the host acts while the devices learn.
     """
     if option != "auto":
         return option
@@ -36,12 +36,12 @@ def engine_name(option: str, platform: str, is_overlapped: bool = False) -> str:
 def make_engine(
     config: RLConfig, devices: Sequence[jax.Device], physics_model: PhysicsModel
 ) -> PhysicsEngine:
-    """Makes the engine of the options.
+    """Creates the engine of the options.
 
     Args:
       config: the options.
       devices: the devices of all processes.
-      physics_model: what the engine steps.
+      physics_model: the model to step.
 
     Raises:
       ConfigError: if the devices of the run cannot run it.
@@ -72,7 +72,7 @@ def make_engine(
 
 
 def num_devices_on_my_cores(num_devices: int) -> int:
-    """Returns how many devices share the cores that this process may use.
+    """Returns the number of devices that share the cores of this process.
 
     Args:
       num_devices: the devices of all processes.
@@ -85,10 +85,10 @@ def num_devices_on_my_cores(num_devices: int) -> int:
 
 
 def check_machine_may_run_warp() -> None:
-    """Checks what can be known without JAX: the package, the driver, and the variables.
+    """Checks, without JAX, that Warp and a driver are there and that no variable excludes CUDA.
 
     Raises:
-      ConfigError: if one of them is missing or in the way.
+      ConfigError: if not, with what to install or to write instead.
     """
     if importlib.util.find_spec("warp") is None:
         raise ConfigError(
@@ -111,7 +111,7 @@ def check_machine_may_run_warp() -> None:
 
 
 def check_devices_run_warp(devices: Sequence[jax.Device], graph_mode: str) -> None:
-    """Checks the devices of a run.
+    """Checks that the devices of a run can run Warp.
 
     Args:
       devices: the devices of all processes.

@@ -1,4 +1,4 @@
-"""Hooks in which a task describes a robot in MuJoCo, and what it shall do."""
+"""Hooks by which a task describes a robot in MuJoCo and its goals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Term = TypeVar("Term")
 Terms = Mapping[str, Term] | Sequence[Term]
-"""What a hook gives: terms by name, or a list whose names come from the classes."""
+"""Result of a hook: terms by name, or a list whose names come from the classes."""
 
 
 class MujocoHooks(ABC):
@@ -30,7 +30,7 @@ class MujocoHooks(ABC):
     Hooks that give terms return a dictionary by name or a list.
     """
 
-    # What the robot is.
+    # The robot.
 
     def get_mujoco_model(self) -> mujoco.MjModel:
         """Returns the compiled MuJoCo model, as `ksim.load_mjcf(path)` does."""
@@ -40,23 +40,23 @@ class MujocoHooks(ABC):
         )
 
     def get_actuators(self, physics_model: PhysicsModel) -> Terms[Actuators] | Actuators:
-        """Returns what turns actions into controls; torques on all actuated joints by default."""
+        """Returns the actuators of the actions; torques on all actuated joints by default."""
         from ksim.terms.actuators.torque import TorqueActuators
 
         return TorqueActuators.create(physics_model)
 
     def get_physics_randomizers(self, physics_model: PhysicsModel) -> Terms[Randomizer]:
-        """Returns what differs between episodes; nothing by default."""
+        """Returns the randomizations of the physics for each episode; none by default."""
         return {}
 
-    # What it shall do.
+    # Its goals.
 
     def get_observations(self, physics_model: PhysicsModel) -> Terms[Observation]:
-        """Returns what the policy and the critic see."""
+        """Returns the observations of the policy and the critic."""
         raise NotImplementedError(f"{type(self).__name__} must override get_observations.")
 
     def get_commands(self, physics_model: PhysicsModel) -> Terms[Command]:
-        """Returns what the robot is told to do; nothing by default."""
+        """Returns the commands to the robot; none by default."""
         return {}
 
     def get_rewards(self, physics_model: PhysicsModel) -> Terms[Reward]:
@@ -68,15 +68,15 @@ class MujocoHooks(ABC):
         return {}
 
     def get_resets(self, physics_model: PhysicsModel) -> Terms[Reset]:
-        """Returns how the initial state is drawn; the first keyframe, or `qpos0`, by default."""
+        """Returns the draws of the initial state; the first keyframe, or `qpos0`, by default."""
         return {}
 
     def get_events(self, physics_model: PhysicsModel) -> Terms[Event]:
-        """Returns what happens to the robot from outside; nothing by default."""
+        """Returns the disturbances from outside, such as pushes; none by default."""
         return {}
 
-    # What steps it.
+    # Its engine.
 
     @abstractmethod
     def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
-        """Returns what steps the physics."""
+        """Returns the physics engine."""

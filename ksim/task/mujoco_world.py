@@ -1,4 +1,4 @@
-"""From a task's hooks to a robot in MuJoCo."""
+"""Builds the MuJoCo environment of a task's hooks."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -25,17 +25,17 @@ from ksim.terms.terminations.base import Termination
 def build_mujoco_environment(
     hooks: MujocoHooks, config: PhysicsConfig
 ) -> tuple[MujocoEnvironment, dict[str, str]]:
-    """Calls hooks and puts an environment together.
+    """Calls hooks and builds an environment of their results.
 
     Args:
-      hooks: describe the robot.
-      config: the time steps and the solver.
+      hooks: hooks that describe the robot.
+      config: options of the time steps and the solver.
 
     Returns:
-      The environment, and what to note of which option.
+      The environment, and notes: why an option may need another value.
 
     Raises:
-      ValueError, TypeError, KeyError: if a hook gives something that does not fit the model.
+      ValueError, TypeError, KeyError: if the result of a hook does not fit the model.
     """
     mj_model = hooks.get_mujoco_model()
     if not isinstance(mj_model, mujoco.MjModel):
@@ -80,10 +80,10 @@ def build_mujoco_environment(
 
 
 def _engine(hooks: MujocoHooks, model: PhysicsModel) -> PhysicsEngine:
-    """Calls the hook that gives the engine.
+    """Returns the engine of the hook.
 
     Raises:
-      ValueError: if MJX lacks something of the model.
+      ValueError: if MJX lacks a feature of the model.
     """
     try:
         return hooks.get_engine(model)

@@ -1,4 +1,4 @@
-"""The networks that the options describe."""
+"""Creates the networks that the options describe."""
 
 from collections.abc import Iterable
 
@@ -13,15 +13,15 @@ def default_model(
     actor_observations: Iterable[str] | None = None,
     critic_observations: Iterable[str] | None = None,
 ) -> ActorCritic:
-    """Returns an actor-critic as the network options say.
+    """Returns the actor-critic that the network options describe.
 
     `matmul_precision=auto` is settled when a task is built, and is float32 before.
 
     Args:
-      environment: gives the observations and the actions.
+      environment: environment of the observations and the actions.
       config: the options.
-      actor_observations: what the actor sees; everything by default.
-      critic_observations: what the critic sees; everything by default.
+      actor_observations: observations of the actor; all by default.
+      critic_observations: observations of the critic; all by default.
     """
     space = environment.action_space
     is_settled = config.matmul_precision != "auto"

@@ -47,7 +47,7 @@ class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
     def get_optimizer(self) -> optax.GradientTransformation:
         """Returns Adam with the learning rate of the options, after clipping the gradient.
 
-        The learning rate schedule of the options scales the steps of whatever this returns.
+        The schedule of the options scales the steps of any optimizer.
         """
         import optax
 
@@ -59,7 +59,7 @@ class PPOTask(RLTask[ConfigT], Generic[ConfigT]):
         return optax.chain(clip_by_global_norm(self.config.max_grad_norm), adam)
 
     def get_algorithm(self) -> Algorithm:
-        """Returns PPO as the options say."""
+        """Returns the PPO that the options describe."""
         from ksim.rl import PPO, LearningRateSchedule, PPOCoefficients
 
         config = self.config

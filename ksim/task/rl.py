@@ -1,4 +1,4 @@
-"""The base of every task: what a user says about a robot, and how it becomes a program."""
+"""The base of every task: hooks that describe a robot and its learning, built into a program."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ConfigT = TypeVar("ConfigT", bound=RLConfig)
 
 
 class RLTask(MujocoHooks, Generic[ConfigT]):
-    """A robot, what it shall do, and how it learns it.
+    """A robot, its goals, and its learning.
 
     Subclass `PPOTask` (or `DistributedPPOTask` for several devices) rather than this class, and
     override hooks: `get_mujoco_model`, `get_actuators`, `get_observations`, `get_rewards`,
@@ -45,21 +45,21 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
     """
 
     config_class: ClassVar[type[RLConfig]] = RLConfig
-    """What the config of such a task derives from."""
+    """Base class of the task's config."""
 
     start: Start
-    """Where the run starts; found, and verified, whenever the task is built."""
+    """Start of the run: found and verified whenever the task is built."""
 
     is_progress_shown: bool = True
-    """Whether it shows what it does while it is built."""
+    """True to show progress while the task is built."""
 
     def __init__(self, config: ConfigT) -> None:
         """Checks the options, without starting JAX.
 
         Raises:
-          ConfigError: if an option has a value that cannot be, or not on this machine; it says
-            what to write instead.
-          TypeError: if the config is none for such a task.
+          ConfigError: if an option has an impossible value, or one that this machine cannot run,
+            with what to write instead.
+          TypeError: if `config` is not a config of this task.
         """
         self._check_config(config)
         config.validate()
@@ -70,7 +70,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
     @classmethod
     def _check_config(cls, config: Any) -> None:
-        """Raises TypeError if something is no config for such a task."""
+        """Raises TypeError unless `config` is a config of this task."""
         if isinstance(config, type) and issubclass(config, cls.config_class):
             raise TypeError(
                 f"{cls.__name__} got the class {config.__name__}, and a config is needed."
@@ -83,52 +83,52 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
                 f" class MyConfig(ksim.{cls.config_class.__name__})."
             )
 
-    # What differs between tasks, beside the hooks of `MujocoHooks`.
+    # Hooks beside those of `MujocoHooks`.
 
     def get_curriculum(self, physics_model: PhysicsModel | None) -> Curriculum:
-        """Returns how hard the task is over time; the full task from the start by default."""
+        """Returns the curriculum of difficulty; the full task from the start by default."""
         from ksim.terms.curricula.constant import ConstantCurriculum
 
         return ConstantCurriculum(level=1.0)
 
     def get_engine(self, physics_model: PhysicsModel) -> PhysicsEngine:
-        """Returns what steps the physics; as the options `engine` and `mjx_impl` say."""
+        """Returns the physics engine of the options `engine` and `mjx_impl`."""
         from ksim.task.engine_choice import make_engine
 
         return make_engine(self.config, self.partitioner.devices, physics_model)
 
     def get_environment(self) -> Environment:
-        """Returns the world: by default the MuJoCo model with the terms of the hooks above."""
+        """Returns the environment: by default the MuJoCo model with the terms of the hooks."""
         from ksim.task.mujoco_world import build_mujoco_environment
 
         environment, notes = build_mujoco_environment(self, self.config)
         self._notes |= notes
         return environment
 
-    # How it learns.
+    # Its learning.
 
     def get_model(self, environment: Environment) -> ModelDefinition:
-        """Returns the actor-critic, without its parameters; as the network options say."""
+        """Returns the actor-critic of the network options, without its parameters."""
         from ksim.task.networks import default_model
 
         return default_model(environment, self.config)
 
     @abstractmethod
     def get_optimizer(self) -> optax.GradientTransformation:
-        """Returns what turns gradients into steps."""
+        """Returns the optimizer."""
 
     def get_synchronisation(self) -> Synchronisation:
-        """Returns when and how devices agree; on one device they always do."""
+        """Returns the synchronisation of devices; none is needed on one."""
         from ksim.parallel import Synchronisation
 
         return Synchronisation(self.partitioner.axis_name)
 
     @abstractmethod
     def get_algorithm(self) -> Algorithm:
-        """Returns what learns from trajectories."""
+        """Returns the learning algorithm."""
 
     def get_partitioner(self) -> Partitioner:
-        """Returns what runs the per-device program: one device."""
+        """Returns the partitioner of the per-device program: one device."""
         from ksim.parallel import SingleDevice, select_devices
 
         return SingleDevice(select_devices()[0])
@@ -137,13 +137,13 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
     @functools.cached_property
     def environment(self) -> Environment:
-        """The world, built once, and of the types that training relies on."""
+        """The environment, built once and checked for the types that training relies on."""
         from ksim.envs.mujoco.environment import MujocoEnvironment
         from ksim.envs.type_check import check_environment_types
         from ksim.training.metrics import check_metric_names, check_reward_names
 
         environment = self.get_environment()
-        # What terms return has been checked already, and tracing a robot takes a second.
+        # Terms have been checked already, and tracing a robot takes a second.
         if isinstance(environment, MujocoEnvironment):
             check_reward_names(environment.terms.rewards)
         else:
@@ -152,22 +152,22 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
     @functools.cached_property
     def partitioner(self) -> Partitioner:
-        """What runs the per-device program, chosen once."""
+        """The partitioner of the per-device program, chosen once."""
         return self.get_partitioner()
 
     @functools.cached_property
     def algorithm(self) -> Algorithm:
-        """What learns, built once."""
+        """The learning algorithm, built once."""
         return self.get_algorithm()
 
     @functools.cached_property
     def iteration(self) -> Iteration:
-        """One iteration of the algorithm, as long as the options ask for."""
+        """One iteration of the algorithm, of the length in the options."""
         return self.algorithm.iteration(self.config.rollout_length(self.environment.ctrl_dt))
 
     @functools.cached_property
     def curriculum(self) -> Curriculum:
-        """What sets the level, built once."""
+        """The curriculum, built once."""
         return self.get_curriculum(self.environment.physics_model)
 
     def minibatch_shape(self) -> tuple[int, int]:
@@ -175,13 +175,13 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         return self.config.rollout_length(self.environment.ctrl_dt), self.config.batch_size
 
     def _get_initial_model(self, rng: PRNGKeyArray) -> Model:
-        """Creates and returns the initial model: a pytree whose array leaves are parameters."""
+        """Creates the initial model: a pytree whose array leaves are parameters."""
         from ksim.nn import bind
 
         return bind(self.get_model(self.environment), rng)
 
     def _get_initial_env_state(self, rng: PRNGKeyArray) -> EnvState:
-        """Creates and returns the environments, about to start their first episodes."""
+        """Creates the environments, about to start their first episodes."""
         import jax
 
         from ksim.rl import initial_env_state
@@ -242,10 +242,10 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         )
 
     def settle(self) -> None:
-        """Finds where the run starts, and settles in `config` what depends on the machine.
+        """Finds the start of the run, and settles the options that depend on the machine.
 
         Raises:
-          ValueError: if something does not fit; it says what to write instead.
+          ValueError: if something does not fit, with what to write instead.
         """
         from ksim.training.start import Start, check_places
 
@@ -258,16 +258,16 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             self._notes |= notes
 
     def verify_setup(self) -> Preflight:
-        """Compiles the task, runs two iterations of it on its devices, and shows what was found.
+        """Compiles the task, runs two iterations of it on its devices, and shows the results.
 
-        Memory on each device beside what is free, speed, communication, and whether environments
-        differ. Nothing is written.
+        Those are the memory on each device, taken and free, speed, communication, and the counts
+        of different environments. Nothing is written.
 
         Returns:
-          What was found.
+          The results.
 
         Raises:
-          ConfigError: if the task cannot run; it says what to write instead.
+          ConfigError: if the task cannot run, with what to write instead.
         """
         from ksim.preflight.verification import verify
 
@@ -275,11 +275,11 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         return verify(program, self.config, self.config.num_batches)
 
     def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
-        """Does what `run_mode` says.
+        """Trains, verifies, evaluates, views or renders, by the option `run_mode`.
 
         Returns:
-          For `train` how the run ended, for `verify` what was found, for `evaluate` the metrics,
-          for `render` the film's path.
+          The result of the run for `train`, of the trial for `verify`, the metrics for `evaluate`,
+          the film's path for `render`.
         """
         if self.config.run_mode == "verify":
             return self.verify_setup()
@@ -310,7 +310,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         `load_from_ckpt_path` (or `run_dir`) names the checkpoint, `eval_length_seconds` the length.
 
         Args:
-          observations: the observations to keep, by name.
+          observations: names of the observations to keep.
 
         Returns:
           The episodes, for an analysis of one's own.
@@ -332,7 +332,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
           arguments: YAML files and option=value overrides; `None` takes the command line's.
 
         Returns:
-          What `run` returns.
+          The result of `run`.
 
         Raises:
           SystemExit: with status 2, after a message, if an option cannot be used. Nothing has been
