@@ -1,4 +1,4 @@
-"""The speed of one device alone, which a run on several compares itself with."""
+"""Reads the speed of one device alone, to compare a run on several with."""
 
 import json
 import statistics
@@ -10,7 +10,7 @@ from ksim.parallel.processes import current_processes
 
 
 def single_device_rate(config: RunConfig) -> float | None:
-    """Returns what a task for several devices compares its speed with; `None` for nothing.
+    """Returns the environment steps per second of the baseline run; `None` without one.
 
     Only process 0 logs, and needs it.
 
@@ -23,13 +23,13 @@ def single_device_rate(config: RunConfig) -> float | None:
 
 
 def read_single_device_rate(path: Path) -> float:
-    """Returns the environment steps in a second of a finished run on one device.
+    """Returns the environment steps per second of a finished run on one device.
 
     Args:
       path: the run's directory, or its `metrics.jsonl`.
 
     Returns:
-      The median over its iterations but the first.
+      The median over all iterations but the first.
 
     Raises:
       ConfigError: if there is no such run, it is too short, or it had several devices.

@@ -1,4 +1,4 @@
-"""Episodes of the deterministic policy, by the training program itself."""
+"""Runs episodes of the deterministic policy, by the training program itself."""
 
 import dataclasses
 import math
@@ -19,8 +19,8 @@ class Episodes:
     """The first episode of every environment; arrays `[T, num_envs, ...]`, time first, on the host.
 
     Attributes:
-      observations: what was seen before each step, noise included, by name; those asked for.
-      reward: of each step.
+      observations: requested observations before each step, noise included, by name.
+      reward: reward of each step.
       is_counted: whether the step belongs to the environment's first episode.
       is_terminated: whether that episode failed with this step.
       ctrl_dt: time between two steps, s.
@@ -34,12 +34,12 @@ class Episodes:
 
     @property
     def length(self) -> np.ndarray:
-        """`[num_envs]` steps of each episode, as far as it went."""
+        """`[num_envs]` counted steps of each episode."""
         return np.sum(self.is_counted, axis=0)
 
     @property
     def has_failed(self) -> np.ndarray:
-        """`[num_envs]` whether it ended by a failure."""
+        """`[num_envs]` whether each episode ended by a failure."""
         return np.any(self.is_terminated, axis=0)
 
     def mean(self, values: np.ndarray) -> np.ndarray:
@@ -50,7 +50,7 @@ class Episodes:
         return total / np.maximum(length, 1)
 
     def metrics(self) -> Metrics:
-        """Returns what is logged of an evaluation."""
+        """Returns the metrics to log of an evaluation."""
         returns = self.length * self.mean(self.reward)
         return {
             "eval/episode/return": float(np.mean(returns)),
@@ -66,15 +66,14 @@ LONGEST_BY_DEFAULT = 10.0  # simulated s
 def evaluation_seconds(config: TrainingConfig, program: Program) -> float:
     """Returns the length of an evaluation, simulated s.
 
-    Unless `eval_length_seconds` gives it, that is 10 s, or what all environments act in
-    `max_steps` iterations if that is shorter: a short run is not evaluated for longer than it
-    trains.
+    Unless `eval_length_seconds` gives it, that is 10 s, or the time of `max_steps` rollouts if it
+    is shorter: a short run is not evaluated for longer than it trains.
     """
     if config.eval_length_seconds is not None:
         return config.eval_length_seconds
     if config.max_steps is None:
         return LONGEST_BY_DEFAULT
-    # The very first step only begins an episode.
+    # The first step only begins an episode.
     num_steps = max(1, config.max_steps * program.rollout_length - 1)
     return min(LONGEST_BY_DEFAULT, num_steps * program.environment.ctrl_dt)
 
@@ -92,26 +91,25 @@ def run_episodes(
     """Runs the first episode of every environment with the deterministic policy.
 
     The compiled training rollout is reused, with fresh environments and the policy's mode. An
-    episode that lasts longer than the evaluation counts as far as it went, so that long episodes
-    are not left out. The last rollout may go on after the end of the evaluation: what it does there
-    does not count.
+    episode that lasts longer than the evaluation is cut off at its end and counted, so that long
+    episodes are not left out. Steps of the last rollout beyond the end do not count.
 
     Args:
       program: the program.
       rollout: its compiled rollout.
-      train_state: the state to evaluate, in the layout of what acts.
+      train_state: the state to evaluate, in the layout of the actor.
       iteration: iterations finished; another one draws other episodes.
-      seed: of the run.
-      length_seconds: length of the evaluation, simulated s; the nearest number of steps, at least
-        one, is counted at most in every environment.
-      observations: the observations to keep, by name.
-      on_progress: is told the share of the rollouts that are done.
+      seed: seed of the run.
+      length_seconds: length of the evaluation, simulated s, rounded to steps, at least one; no
+        environment counts more.
+      observations: names of the observations to keep.
+      on_progress: takes the share of the rollouts that are done.
 
     Returns:
       The episodes.
     """
     partitioner, ctrl_dt = program.actor, program.environment.ctrl_dt
-    # The very first step only begins the episode.
+    # The first step only begins the episode.
     num_steps = 1 + max(1, round(length_seconds / ctrl_dt))
     num_rollouts = math.ceil(num_steps / program.rollout_length)
     env_state = evaluation_environments(program, seed)
@@ -135,7 +133,7 @@ def run_episodes(
 
 
 def evaluation_environments(program: Program, seed: int) -> Any:
-    """Returns environments that belong to no training, in the layout of what acts."""
+    """Returns environments that belong to no training, in the layout of the actor."""
     return program.actor.shard_environments(program.new_environments(seed, EVALUATE))
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request to stop after the iteration that is running."""
+"""Turns Ctrl-C and SIGTERM into a request to stop after the current iteration."""
 
 import contextlib
 import signal
@@ -18,15 +18,15 @@ def _print_to_stderr(text: str) -> None:
 class GracefulStop:
     """Turns SIGINT and SIGTERM into a flag that a loop reads between its iterations.
 
-    The handlers are installed while the context lasts, and only in the main thread: Python allows
-    them nowhere else. SIGINT after a first signal raises `KeyboardInterrupt` at once.
+    The handlers are installed while the context lasts, and only in the main thread, as Python
+    demands. SIGINT after a first signal raises `KeyboardInterrupt` at once.
 
     Attributes:
       requested: the name of the first signal ("SIGINT", "SIGTERM"), or None.
     """
 
     def __init__(self, announce: Callable[[str], None] = _print_to_stderr) -> None:
-        """Takes the function that shows the one line which answers the first signal."""
+        """Takes the function that shows the line which answers the first signal."""
         self.requested: str | None = None
         self._announce = announce
         self._previous: dict[signal.Signals, Any] = {}
@@ -40,7 +40,7 @@ class GracefulStop:
 
     def __exit__(self, *exception: object) -> None:
         for number, handler in self._previous.items():
-            # None stands for a handler that was not installed by Python; it cannot be put back.
+            # None stands for a handler that was not installed by Python and cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

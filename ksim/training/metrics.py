@@ -1,4 +1,4 @@
-"""From the sums of a rollout to the numbers that are logged."""
+"""Turns the sums of a rollout into the metrics that are logged."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,7 @@ from ksim.rl import RolloutStatistics
 Metrics = dict[str, float]
 
 TOTAL = "total"
-"""The name below `reward/` by which the sum of all rewards is logged."""
+"""Name below `reward/` of the sum of all rewards."""
 
 OWN_METRICS = ("iteration", "env_steps", "wall_seconds", f"reward/{TOTAL}")
 """Names of metrics that every run logs, beside those of `OWN_GROUPS`."""
@@ -21,7 +21,7 @@ OWN_GROUPS = (
     *("communication/", "curriculum/", "device/", "episode/", "eval/", "extension/"),
     *("loss/", "policy/", "termination/", "throughput/", "time/", "value/"),
 )
-"""Beginnings of the names of all other metrics of a run."""
+"""Prefixes of all other metrics of a run."""
 
 
 RUN_METRICS = ("curriculum/level", "device/is_identical", "device/replica_drift")
@@ -29,14 +29,14 @@ RUN_METRICS = ("curriculum/level", "device/is_identical", "device/replica_drift"
 
 
 def check_metric_names(environment: Environment, names: Iterable[str]) -> None:
-    """Checks that an environment's metrics do not take the names of those that every run logs.
+    """Checks that no metric of an environment takes the name of one that every run logs.
 
     Args:
-      environment: gives the metrics.
-      names: of its metrics.
+      environment: the environment.
+      names: names of its metrics.
 
     Raises:
-      ValueError: if one does; it says what to write instead.
+      ValueError: if one does, with what to write instead.
     """
     for name in names:
         is_own = name in OWN_METRICS or name.startswith(OWN_GROUPS)
@@ -49,7 +49,7 @@ def check_reward_names(names: Iterable[str]) -> None:
     """Checks that no reward takes the name of their sum.
 
     Raises:
-      ValueError: if one does; it says what to write instead.
+      ValueError: if one does, with what to write instead.
     """
     if TOTAL in names:
         raise ValueError(
@@ -96,15 +96,15 @@ def without_learning(metrics: Mapping[str, float]) -> Metrics:
 def check_update_metrics(
     metrics: Mapping[str, float], iteration: int, acted: Mapping[str, float] | None = None
 ) -> None:
-    """Raises if an update went wrong in a way that makes the run worthless.
+    """Rejects updates that make the run worthless.
 
     Args:
-      metrics: of the updates.
+      metrics: metrics of the updates.
       iteration: iterations finished.
-      acted: metrics of the rollout that they learned from.
+      acted: metrics of the rollout that the updates learned from.
 
     Raises:
-      FloatingPointError: if a loss is not a finite number; it says where to look.
+      FloatingPointError: if a loss is not finite, with where to look.
       RuntimeError: if the replicas of the devices differ.
     """
     broken = _not_finite(metrics)

@@ -1,4 +1,4 @@
-"""Acting on the host while the devices learn."""
+"""Acts on the host while the devices learn."""
 
 import dataclasses
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +18,7 @@ from ksim.training.run_state import RunState
 
 
 def overlapped(program: Program) -> Program:
-    """Returns the program with the host's CPU to act beside it.
+    """Returns the program with the host's CPU as its actor.
 
     Raises:
       ConfigError: if there are several processes.
@@ -34,7 +34,7 @@ def overlapped(program: Program) -> Program:
 
 
 class OverlappedActor(Actor):
-    """Acts ahead in a thread of its own: what acts is one update older than what learns."""
+    """Acts ahead in a thread, with a policy one update older than the one that learns."""
 
     def __init__(self, program: Program, rollout: Any) -> None:
         self._program = program
@@ -64,12 +64,12 @@ class OverlappedActor(Actor):
 
 
 class Overlapped(Acting):
-    """The host acts, while the devices learn."""
+    """Lets the host act while the devices learn."""
 
     has_own_state = True
 
     def __init__(self, host: SingleDevice) -> None:
-        """Takes what acts."""
+        """Takes the partitioner of the host."""
         self._host = host
 
     def partitioner(self, learner: Partitioner) -> Partitioner:

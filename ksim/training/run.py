@@ -1,4 +1,4 @@
-"""One run from beginning to end: its directory, its loggers, its loop."""
+"""Conducts one run from beginning to end: its directory, its loggers, its loop."""
 
 import contextlib
 import dataclasses
@@ -39,7 +39,7 @@ from ksim.training.start import Start
 from ksim.training.train_state import TrainState
 from ksim.xla.compilation_cache import enable_compilation_cache
 
-# What says where a run is and not what it is: a file that repeats the run leaves it out.
+# Options that say where a run is, not what it is; a file that repeats the run leaves them out.
 _OF_THIS_START = (
     "run_dir",
     "load_from_ckpt_path",
@@ -52,7 +52,7 @@ _OF_THIS_START = (
 
 @dataclasses.dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
+    """Result of a finished run.
 
     Attributes:
       path: the run's directory.
@@ -68,19 +68,19 @@ class RunResult:
 
 
 def train(program: Program, config: TrainingConfig, start: Start) -> RunResult:
-    """Trains until `max_steps`, Ctrl-C or SIGTERM, and says where the run is.
+    """Trains until `max_steps`, Ctrl-C or SIGTERM, and shows the run's directory.
 
     Args:
       program: the built task.
       config: the task's config; it is written into the run's directory.
-      start: where the run starts.
+      start: the start of the run.
 
     Returns:
-      How it ended.
+      The result of the run.
 
     Raises:
       ConfigError: if the run directory cannot be written, or a checkpoint does not fit.
-      FloatingPointError: if the loss is not a finite number any more.
+      FloatingPointError: if the loss is no longer finite.
     """
     start_time = time.monotonic()
     processes = current_processes()
@@ -89,8 +89,8 @@ def train(program: Program, config: TrainingConfig, start: Start) -> RunResult:
         enable_compilation_cache()
     with contextlib.ExitStack() as context:
         run_directory = _open_run_directory(program, config, start, context)
-        # Tracing makes many objects, and to look through all that JAX has imported, again and
-        # again, took 8% of the time to the first update of the walking task from a warm cache.
+        # Tracing creates many objects, and scanning all that JAX has imported again and again took
+        # 8% of the time to the first update of the walking task from a warm cache.
         gc.freeze()
         context.callback(gc.unfreeze)
         recorder = _LastMetrics()
@@ -111,7 +111,7 @@ def train(program: Program, config: TrainingConfig, start: Start) -> RunResult:
             state = loop.run(start, stop, start_time)
             # No process leaves while another one still saves.
             processes.exchange("the end of the run", None)
-        # After the display has shown its last iteration: where the run is stands last.
+        # After the display has shown its last iteration: the path of the run stands last.
         status.message(_conclusion(state.iteration, loop, run_directory.path, recorder.metrics))
     return RunResult(
         path=run_directory.path,
@@ -124,7 +124,7 @@ def train(program: Program, config: TrainingConfig, start: Start) -> RunResult:
 def _open_run_directory(
     program: Program, config: TrainingConfig, start: Start, context: contextlib.ExitStack
 ) -> RunDirectory:
-    """Prepares a run's directory, in process 0; returns it, in all; `context` gives it free."""
+    """Creates and locks the run directory on process 0; returns it on all. `context` unlocks."""
     processes = current_processes()
     path = None
     if processes.is_main:
@@ -162,10 +162,10 @@ def evaluate_checkpoint(
       program: the built task.
       config: the task's config.
       start: the checkpoint.
-      observations: the observations to keep, by name.
+      observations: names of the observations to keep.
 
     Returns:
-      The first episode of every environment; what is logged of them is shown.
+      The first episode of every environment; their metrics are shown.
 
     Raises:
       ConfigError: if no checkpoint is named, or it does not fit.

@@ -1,4 +1,4 @@
-"""How fast a run is, where its time goes, and what its devices send."""
+"""Measures the speed of a run, its phases and its communication."""
 
 import dataclasses
 import statistics
@@ -18,10 +18,10 @@ _measured: dict[tuple[Any, ...], CollectiveSpeed | None] = {}
 
 
 class DeviceClock:
-    """Notes when each device of this process has finished its rollout.
+    """Times the rollout of each device of this process.
 
-    A rollout communicates nothing, so that each device takes the time that it needs. One thread
-    waits for each, asleep; they end with the clock.
+    A rollout communicates nothing, so every device takes its own time. One sleeping thread waits
+    for each; the threads end with the clock.
     """
 
     def __init__(self, num_devices: int) -> None:
@@ -33,10 +33,10 @@ class DeviceClock:
 
         Args:
           array: a sharded result of the rollout.
-          began: when it began (`time.monotonic`).
+          began: time of its begin (`time.monotonic`).
 
         Returns:
-          Seconds by the device's place in the run; empty if there is one device.
+          Seconds by the device's place in the run; empty for one device.
         """
         if self._threads is None:
             return {}
@@ -45,7 +45,7 @@ class DeviceClock:
             shard.data.block_until_ready()
             return time.monotonic() - began
 
-        # Shards lie in the order of the environments, whatever the order in which they are listed.
+        # Shards lie in the order of the environments, but may be listed in another.
         shards = sorted(array.addressable_shards, key=lambda shard: shard.index[0].start or 0)
         length = shards[0].data.shape[0]
         seconds = self._threads.map(finished, shards)
@@ -57,15 +57,15 @@ class DeviceClock:
 
 @dataclasses.dataclass(frozen=True)
 class Telemetry:
-    """What is known of a run, to make metrics of the times of each iteration.
+    """Facts about a run that turn the times of each iteration into metrics.
 
     Attributes:
       num_devices: devices of the run.
-      bytes_per_update: what a device sends in an update; `None` if it is not known.
-      communication_seconds: what the averages of an iteration take on devices that do nothing
-        else; `None` if it is not known.
-      single_device_rate: environment steps that one device alone does in a second; `None` if that
-        was not measured.
+      bytes_per_update: bytes that a device sends in an update; `None` if unknown.
+      communication_seconds: time of an iteration's averages on idle devices, s; `None` if
+        unknown.
+      single_device_rate: environment steps per second of one device alone; `None` if it was not
+        measured.
     """
 
     num_devices: int
@@ -75,7 +75,7 @@ class Telemetry:
 
     @classmethod
     def of(cls, program: Program, single_device_rate: float | None = None) -> "Telemetry":
-        """Returns the telemetry of a program; measures how fast its devices communicate."""
+        """Returns the telemetry of a program; measures the communication of its devices."""
         partitioner = program.partitioner
         learner = program.train_state_shapes.learner
         traffic = program.algorithm.traffic(learner)
@@ -93,9 +93,9 @@ class Telemetry:
 
         Args:
           num_steps: environment steps of all devices.
-          seconds: time that it took; less than the sum of both parts if they overlapped, s.
+          seconds: time of the iteration, s; less than the sum of both parts if they overlapped.
           rollout_seconds: time until all devices had acted, s.
-          update_seconds: time until they had learned, s.
+          update_seconds: time from then until they had learned, s.
         """
         rate = num_steps / seconds
         metrics = {
@@ -109,7 +109,7 @@ class Telemetry:
         if self.bytes_per_update is not None:
             metrics["communication/bytes_per_update"] = self.bytes_per_update
         if self.communication_seconds is not None:
-            # It is a part of the update, however busy the devices were while it was measured.
+            # It is a part of the update, even if it was measured on busy devices.
             communication = min(self.communication_seconds, update_seconds)
             metrics["time/communication_share_estimated"] = communication / seconds
         if self.single_device_rate is not None:
@@ -119,14 +119,14 @@ class Telemetry:
 
 
 def device_metrics(seconds: Mapping[int, float]) -> Metrics:
-    """Returns which device was the slowest to act, and by how much.
+    """Returns the metrics of the slowest device to act.
 
     Args:
-      seconds: of each device's rollout, by its place in the run; empty for one device.
+      seconds: time of each device's rollout, by its place in the run; empty for one device.
 
     Returns:
-      `time/slowest_device`, its place; `time/slowest_device_excess`, how much longer than the
-      mean of the devices it took, as a share of that mean; `time/device/<i>/rollout_seconds`.
+      `time/slowest_device`, its place; `time/slowest_device_excess`, its time beyond the mean of
+      the devices, as a share of that mean; `time/device/<i>/rollout_seconds`.
     """
     if not seconds:
         return {}
@@ -140,7 +140,7 @@ def device_metrics(seconds: Mapping[int, float]) -> Metrics:
 
 
 def collective_speed(partitioner: Partitioner) -> CollectiveSpeed | None:
-    """Returns how fast the devices of a partitioner communicate; measured once in a process."""
+    """Returns the communication speed of a partitioner's devices, measured once in a process."""
     key = (type(partitioner), partitioner.devices, partitioner.axis_name, partitioner.group_size)
     if key not in _measured:
         _measured[key] = measure_collectives(partitioner)

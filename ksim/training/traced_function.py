@@ -1,4 +1,4 @@
-"""Making the state of a new run."""
+"""Traces and compiles the functions that create the state of a new run."""
 
 import functools
 from collections.abc import Callable
@@ -10,23 +10,23 @@ from ksim.xla.compiler_options import RUN_ONCE, compile_with
 
 
 class TracedFunction:
-    """A function that makes arrays, traced once: for their shapes, and for the arrays.
+    """A function that creates arrays, traced once for both their shapes and their values.
 
-    It is compiled when it is first called, quickly: it runs once.
+    It is compiled when it is first called, with little optimization: it runs once.
     """
 
     def __init__(self, function: Callable[..., Any], *example: Any) -> None:
         """Traces a function.
 
         Args:
-          function: makes a pytree of arrays.
-          example: arguments like those that it will be called with.
+          function: creates a pytree of arrays.
+          example: arguments of the types of later calls.
         """
         self._lowered = jax.jit(function).lower(*example)
 
     @functools.cached_property
     def shapes(self) -> Any:
-        """Shapes and dtypes of what it makes."""
+        """Shapes and dtypes of the arrays."""
         return jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self._lowered.out_info
         )
@@ -37,5 +37,5 @@ class TracedFunction:
         return compile_with(self._lowered, options)
 
     def __call__(self, *arguments: Any) -> Any:
-        """Makes the arrays."""
+        """Creates the arrays."""
         return self._compiled(*arguments)

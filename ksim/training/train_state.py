@@ -14,10 +14,10 @@ class TrainState:
     """The part of a run that is the same on every device.
 
     Attributes:
-      learner: what the algorithm learns: networks, optimizer states, numbers.
+      learner: state of the algorithm: networks, optimizer states, numbers.
       normalizer: moments of the observations; `None` if they are not normalized.
       curriculum_carry: the curriculum's memory.
-      level: `[]` curriculum level, in [0, 1]; the mean where environments have levels of their own.
+      level: `[]` curriculum level, in [0, 1]; the mean if environments have levels of their own.
       iteration: `[]` int32 iterations finished.
       key: the key of the run; never consumed, only folded with numbers.
       run_memory: the environment's memory of the run; `()` if it has none.

@@ -1,4 +1,4 @@
-"""What an iteration of a run consists of, and on what it runs: what its time depends on."""
+"""Records the work and the machine of a run's iteration: everything that its time depends on."""
 
 import dataclasses
 import json
@@ -16,21 +16,20 @@ FILE_NAME = "workload.json"
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """What an iteration does; written into the run's directory for `ksim plan`.
+    """Work of an iteration; written into the run's directory for `ksim plan`.
 
     Attributes:
-      platform: of the devices; `cpu`, `gpu` or `tpu`.
-      device_kind: their name.
+      platform: platform of the devices: `cpu`, `gpu` or `tpu`.
+      device_kind: model of the devices.
       num_devices: devices of the run.
       num_processes: processes of the run.
       devices_on_host: devices of the run on the machine of process 0.
       cores_on_host: processor cores that its processes there may use.
       num_envs: environments over all devices.
       rollout_length: control steps in a rollout.
-      num_samples: samples that the updates of an iteration go over, all passes together; `None`
-        if it is not known.
-      traffic: what devices send; `None` if it is not known.
-      collectives: how fast they communicate; `None` if there is one device.
+      num_samples: samples of an iteration's updates, over all passes; `None` if unknown.
+      traffic: communication of the devices; `None` if unknown.
+      collectives: speed of that communication; `None` for one device.
     """
 
     platform: str
@@ -49,8 +48,8 @@ class Workload:
     def of(cls, program: Program, processes: ProcessGroup) -> "Workload":
         """Returns the workload of a program.
 
-        All processes must call this together: it measures how fast devices communicate, once in a
-        process.
+        All processes must call this together: it measures the communication of the devices, once
+        in a process.
         """
         devices = program.partitioner.devices
         local = processes.peers_on_my_host
@@ -79,7 +78,7 @@ class Workload:
         """Returns the workload of a run.
 
         Raises:
-          ConfigError: if the directory has none, or it is not one of this version.
+          ConfigError: if the directory has none of this version.
         """
         path = directory / FILE_NAME
         if not path.is_file():
