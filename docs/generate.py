@@ -63,7 +63,6 @@ QUESTIONS = frozenset(
 STILL_TO_DO = (
     "ksim.rl",
     "ksim.training",
-    "ksim.xla",
 )
 
 MAX_DIFF_LINES = 20

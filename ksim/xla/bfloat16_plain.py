@@ -69,9 +69,9 @@ def gradient_of_lhs(
 ) -> Array:
     """Returns the gradient of the left operand, which has `num_axes`.
 
-    The result's axes are those that were kept of `lhs`, then those of `rhs`. Contracting the
-    gradient with the known operand over what that one kept gives the unknown operand's axes: the
-    kept ones in their order, and the contracted ones in the order of the known operand.
+    The result has the kept axes of `lhs`, then those of `rhs`. Contracting the gradient with the
+    known operand over its kept axes gives the axes of the unknown operand: the kept ones in their
+    order, and the contracted ones in the order of the known operand.
     """
     lhs_kept, rhs_kept = other_axes(num_axes, lhs_contracted), other_axes(rhs.ndim, rhs_contracted)
     found = product(gradient, rhs, tuple(range(len(lhs_kept), gradient.ndim)), rhs_kept)
@@ -102,5 +102,5 @@ def _sorted_by(axes: Axes, partners: Axes) -> Axes:
 
 
 def _in_order(x: Array, axes: Axes) -> Array:
-    """Puts axis `i` of `x` where `axes[i]` says."""
+    """Moves axis `i` of `x` to position `axes[i]`."""
     return lax.transpose(x, sorted(range(len(axes)), key=axes.__getitem__))

@@ -1,7 +1,7 @@
 """Makes the product of rounded operands a primitive of JAX, by its unpromised interface for those.
 
-A primitive is what `jax.vmap` sees first: a batch becomes one larger product, and that is what is
-differentiated. Written for jax 0.9.2 and 0.12.0; imported by `ksim.xla.bfloat16_product` alone,
+`jax.vmap` sees a primitive first: a batch becomes one larger product, which is then differentiated.
+Written for jax 0.9.2 and 0.12.0; imported by `ksim.xla.bfloat16_product` alone,
 which does without where a door is missing.
 """
 
@@ -36,7 +36,7 @@ def _shape(lhs: Any, rhs: Any, *, lhs_contracted: Axes, rhs_contracted: Axes) ->
 
 
 def _derivative(primals: Any, tangents: Any, **axes: Axes) -> tuple[Array, Array]:
-    """The product is linear in each operand."""
+    """Returns the product and its derivative; the product is linear in each operand."""
     (lhs, rhs), (lhs_tangent, rhs_tangent) = primals, tangents
     changes = []
     if not isinstance(lhs_tangent, ad.Zero):
@@ -63,7 +63,7 @@ def _transpose(
 def _vectorize(
     operands: Any, batch_axes: Any, *, lhs_contracted: Axes, rhs_contracted: Axes
 ) -> tuple[Array, int]:
-    """A batch of one operand is one more axis that is kept: a larger product, not many.
+    """Multiplies a batch: that of one operand as one more kept axis, in one larger product.
 
     Products of pairs are left to `jax.lax.dot_general`.
     """

@@ -3,7 +3,7 @@
 Matrix units (Tensor Cores, TPUs, AMX in x86 cores) multiply bfloat16 several times as fast as
 float32, and add the products up in float32. JAX and XLA do not let training reach them by casts
 alone: the derivative of such a product multiplies a float32 gradient by a bfloat16 operand, and
-`jax.lax.DotAlgorithmPreset.BF16_BF16_F32` is not heard by XLA on a CPU. So the product is an
+XLA ignores `jax.lax.DotAlgorithmPreset.BF16_BF16_F32` on a CPU. So the product is an
 operation of its own, whose derivatives are the same operation again, with all operands rounded.
 
 JAX's interface for new operations is not promised (`ksim.xla.bfloat16_primitive`); the plain way is
@@ -38,7 +38,7 @@ def rounded_dot_general(
       dimension_numbers: the axes to contract, as `jax.lax.dot_general` takes them.
 
     Raises:
-      ValueError: if it names batch axes, for which there is `jax.vmap`.
+      ValueError: if it names batch axes; use `jax.vmap` instead.
     """
     (lhs_contracted, rhs_contracted), batch_axes = dimension_numbers
     if any(len(axes) for axes in batch_axes):

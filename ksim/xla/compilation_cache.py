@@ -24,7 +24,7 @@ def enable_compilation_cache() -> Path | None:
     compiled program is code. Each number of XLA's threads has its own, because operations are
     divided among them when they are compiled, and JAX would take the program of one core for a run
     on many. A directory that is configured already (`JAX_COMPILATION_CACHE_DIR`) is left as it is.
-    One that cannot be used is warned of: a run does not need it.
+    An unusable directory is only warned of: a run does not need it.
 
     Returns:
       The directory; `None` if it cannot be used.

@@ -21,7 +21,7 @@ RUN_ONCE: Mapping[str, Any] = MappingProxyType(
 """For a program that runs once: compiling it takes longer than running it."""
 
 UPDATE: Mapping[str, Any] = MappingProxyType({"xla_llvm_disable_expensive_passes": True})
-"""For what learns: compiled 0.3 s sooner, the update of the walking task ran as fast."""
+"""For updates: compiled 0.3 s sooner, the update of the walking task ran as fast."""
 
 HOST_CALLS: Mapping[str, Any] = MappingProxyType(
     {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}
@@ -47,7 +47,7 @@ products alone are given to YNNPACK: without it they are slow if their operands 
 """
 
 _REMOVED_IN: Mapping[str, tuple[int, int]] = {"xla_cpu_use_fusion_emitters": (0, 10)}
-"""Options that XLA is known to have no more, and the version of JAX from which it is spared them.
+"""Options that XLA has dropped, and the first version of JAX that is not given them.
 
 jax 0.9 knows this one and 0.12 refuses it; those between were not tried.
 """
@@ -57,7 +57,7 @@ def compile_with(lowered: Any, options: Mapping[str, Any]) -> Any:
     """Compiles a lowered program with options, without those that XLA refuses.
 
     Args:
-      lowered: what `jax.jit(...).lower(...)` returns.
+      lowered: result of `jax.jit(...).lower(...)`.
       options: options by name; see `heard_options`.
 
     Returns:
@@ -79,10 +79,10 @@ def compile_with(lowered: Any, options: Mapping[str, Any]) -> Any:
 
 
 def heard_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options that XLA is to be given.
+    """Returns the options to give to XLA.
 
-    Left out are those that `XLA_FLAGS` gives, which have the last word, and those that the XLA
-    at hand is known to have no more.
+    Options in `XLA_FLAGS`, which have the last word, are left out, and so are options that this
+    XLA has dropped.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     return {

@@ -1,7 +1,7 @@
-"""Says once that a private door of JAX is missing, and what is done instead.
+"""Warns once that a private door of JAX is missing, and names the way around it.
 
-The doors of this room are nobody's promise: a later JAX may close any of them. Written for jax
-0.9.2 and 0.12.0.
+Nobody promises the doors of this room: a later JAX may close any of them. Written for jax 0.9.2
+and 0.12.0.
 """
 
 import functools
@@ -17,7 +17,7 @@ def warn_of_plain_way(missing: str, instead: str) -> None:
     """Logs a warning, the first time that it is called with these words.
 
     Args:
-      missing: the door, and how it was found closed.
+      missing: the door, and the error at it.
       instead: the plain way, and what it costs.
     """
     _logger.warning(

@@ -25,7 +25,7 @@ _FATAL_ONLY = 3
 
 
 def hide_false_alarms() -> None:
-    """Hides them from now on; does nothing where there are none, or where the user asks for more.
+    """Hides them from now on; does nothing if there are none, or if the user asks for more.
 
     JAX makes a `TF_CPP_MIN_LOG_LEVEL` of 1 if the user has none. With 0 everything is shown, and
     with 3 nothing is left to hide; `jax_logging_level` is the user's too.

@@ -25,6 +25,6 @@ def set_default_flag(flag: str, value: object) -> None:
 
 
 def given_simulated_devices() -> int | None:
-    """Returns how many simulated devices the flags ask for; `None` if they do not say."""
+    """Returns the number of simulated devices in the flags; `None` if there is none."""
     found = re.search(rf"{SIMULATED_DEVICES}=(\d+)", os.environ.get("XLA_FLAGS", ""))
     return int(found[1]) if found else None

@@ -16,15 +16,14 @@ THREADS = Path("/proc/self/task")
 
 
 def prepare_gloo(host: str) -> None:
-    """Says how JAX is to set up Gloo, once it does.
+    """Prepares the address and the thread that JAX's Gloo is going to have.
 
-    Gloo takes by itself the address that the machine's name stands for, which on many systems is
-    the loopback: here it takes the network interface that leads to process 0.
+    By itself Gloo takes the address of the machine's name, which on many systems is the loopback:
+    here it takes the network interface that leads to process 0.
 
-    And it has a thread that carries what has come. While another thread sends, this one asks again
-    and again whether it may go on; where both share a core it keeps the sender from finishing. So
-    it is told not to interrupt others: on 2 cores, two processes average 1 MiB in a fifth of the
-    time.
+    Its thread delivers received data. While another thread sends, this one keeps polling, and on a
+    shared core it keeps the sender from finishing. Kept from interrupting others, two processes on
+    2 cores average 1 MiB in a fifth of the time.
 
     Args:
       host: the address of this process's network interface.
@@ -53,12 +52,12 @@ def prepare_gloo(host: str) -> None:
 
 
 def let_others_finish(thread: int) -> None:
-    """Keeps a thread from interrupting others when it wakes up; it gets its share all the same.
+    """Keeps a thread from interrupting others when it wakes up, without shortening its share.
 
-    Nothing happens on systems other than Linux.
+    Does nothing on systems other than Linux.
 
     Args:
-      thread: its number, as the system counts threads; 0 is the thread that calls.
+      thread: its number in the system; 0 is the calling thread.
     """
     if hasattr(os, "SCHED_BATCH"):
         with contextlib.suppress(OSError):  # it has ended, or the system forbids it

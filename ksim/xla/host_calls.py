@@ -29,11 +29,11 @@ EXECUTE_STAGE = 3
 INTERNAL_ERROR = 13
 
 Arrays = Mapping[str, Any]
-"""Arrays by name, in as many levels as one likes."""
+"""Arrays by name, in any number of levels."""
 
 
 NamedFunction = Callable[[Arrays, Arrays], None]
-"""Writes results, of arguments; the leading axis of every array counts the calls that are made."""
+"""Writes results, given arguments; the leading axis of every array counts the calls."""
 
 FunctionT = TypeVar("FunctionT", bound=NamedFunction)
 
@@ -41,15 +41,15 @@ _functions: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 def named(name: str, function: FunctionT) -> FunctionT:
-    """Makes a function known, for as long as somebody holds what is returned.
+    """Registers a function, for as long as somebody holds the result.
 
     Args:
-      name: tells apart whatever gives different results: functions of one name are interchangeable,
-        and a program may outlive the process that compiled it.
-      function: what is called.
+      name: name of the function. Functions of one name must give the same results, even in other
+        processes: a program may outlive the process that compiled it.
+      function: the function.
 
     Returns:
-      the function that has the name: this one, or another that was first and is still there.
+      The function of this name: this one, or an earlier one that is still held.
     """
     return _functions.setdefault(name, function)
 
@@ -60,12 +60,12 @@ def call_named(name: str, results: Arrays, arguments: Arrays) -> Any:
     With `jax.vmap` the calls of all lanes become one.
 
     Args:
-      name: of a function that is known (`named`) whenever the program runs.
-      results: shapes and types of what one call writes, at least one.
-      arguments: of one call.
+      name: name of a function that is registered (`named`) whenever the program runs.
+      results: shapes and types of the results of one call, at least one.
+      arguments: arguments of one call.
 
     Returns:
-      the results.
+      The results.
     """
     if not _is_known_to_xla():
         return call_by_copies(_function(name), results, arguments)
@@ -78,8 +78,8 @@ def call_named(name: str, results: Arrays, arguments: Arrays) -> Any:
 def call_by_copies(function: NamedFunction, results: Arrays, arguments: Arrays) -> Any:
     """Calls a function of the host from a program for any device, by JAX's own callback.
 
-    Arguments and results are as those of `call_named`, with `jax.vmap` too; they are copied between
-    the device and the host.
+    Arguments and results are those of `call_named`, with `jax.vmap` too, but are copied between the
+    device and the host.
     """
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), results)
     first_argument, *_ = jax.tree.leaves(arguments)
@@ -102,7 +102,7 @@ def call_by_copies(function: NamedFunction, results: Arrays, arguments: Arrays) 
 
 @functools.cache
 def _is_known_to_xla() -> bool:
-    """Returns whether XLA knows what calls by name, which it is told here; warns if it refuses."""
+    """Registers the handler of calls with XLA; returns whether it took it, and warns if not."""
     try:
         jax.ffi.register_ffi_target(TARGET, jax.ffi.pycapsule(_handle), platform="cpu")
     except Exception as error:  # whatever an XLA that has changed says to it
@@ -116,7 +116,7 @@ def _is_known_to_xla() -> bool:
 
 
 def _function(name: str) -> Any:
-    """Returns the function that has the name."""
+    """Returns the function of this name."""
     function = _functions.get(name)
     if function is None:
         raise RuntimeError(
@@ -255,15 +255,15 @@ def _addresses(buffers: _Buffers) -> list[int]:
 def _read_call(
     signature: bytes, dimensions: tuple[int, ...], addresses: tuple[int, ...]
 ) -> tuple[str, Arrays, Arrays]:
-    """Returns what is called, with which results and arguments: arrays `[num_calls, ...]`.
+    """Returns the name, the results and the arguments of a call: arrays `[num_calls, ...]`.
 
-    A loop calls with the same buffers again and again. What is remembered of them is where they
-    lie: they are looked at only when a call has them there.
+    A loop calls with the same buffers again and again. Only their addresses are cached: the data
+    is read when a call has it there.
 
     Args:
-      signature: what `call_named` wrote.
-      dimensions: of the first result: those of the calls, then its own.
-      addresses: of the data of all results, then of all arguments.
+      signature: JSON written by `call_named`.
+      dimensions: dimensions of the first result: those of the calls, then its own.
+      addresses: addresses of the data of all results, then of all arguments.
     """
     name, results, arguments = _read_signature(signature)
     num_calls = math.prod(dimensions[: len(dimensions) - len(results[0][0][1])])
@@ -291,7 +291,7 @@ def _arrays(
     types: list[tuple[np.dtype, tuple[int, ...]]],
     structure: Any,
 ) -> Arrays:
-    """Returns memory as arrays `[num_calls, ...]`."""
+    """Returns arrays `[num_calls, ...]` at the addresses."""
     arrays = []
     for dtype, shape in types:
         num_bytes = num_calls * math.prod(shape) * dtype.itemsize

@@ -1,7 +1,7 @@
-"""Joins many small arrays into one, for what is done to all of them alike.
+"""Joins many small arrays into one, for operations that treat all of them alike.
 
-What XLA makes of an array takes it time to compile and to start, however small the array is, and a
-batch, a network or the state of an optimizer has dozens. All of it is JAX's public interface, tried
+Every operation takes XLA time to compile and to start, however small its array is, and a batch, a
+network or the state of an optimizer has dozens. All of it is JAX's public interface, tried
 with jax 0.9.2 and 0.12.0.
 """
 
@@ -16,12 +16,12 @@ from jaxtyping import Array
 
 
 class Layout(NamedTuple):
-    """Says how a pytree of arrays was joined.
+    """The layout of a pytree in joined arrays.
 
     Attributes:
-      structure: of the pytree.
-      shapes: of each leaf, without the axes that all have in common.
-      places: of each leaf, the name of the array that it is a part of.
+      structure: structure of the pytree.
+      shapes: shape of each leaf, without the common axes.
+      places: name of the array that each leaf is a part of.
     """
 
     structure: jax.tree_util.PyTreeDef
@@ -31,14 +31,14 @@ class Layout(NamedTuple):
 
 @struct.dataclass
 class Joined:
-    """Holds the arrays of a pytree side by side, those of one type in one array.
+    """The arrays of a pytree side by side, those of one type in one array.
 
-    What is to be done to all is done, by `jax.tree.map`, to one or two.
+    `jax.tree.map` then treats one or two arrays instead of dozens.
 
     Attributes:
       arrays: `{dtype: [*axes, width]}`, in the order of the first leaves; a leaf that stands alone
         has its number behind its type.
-      layout: how to take them apart.
+      layout: layout by which they are split again.
     """
 
     arrays: dict[str, Array]
@@ -49,10 +49,10 @@ class Joined:
         """Joins the arrays of a pytree.
 
         Args:
-          tree: arrays `[*axes, ...]` that have their first axes in common.
-          num_axes: how many axes those are.
-          alone_from: numbers in a leaf from which it stands alone, so that joining takes little
-            memory; `None` for none.
+          tree: arrays `[*axes, ...]` with common first axes.
+          num_axes: number of common axes.
+          alone_from: least size of a leaf that stands alone, so that joining takes little memory;
+            `None` for none.
         """
         leaves, structure = jax.tree.flatten(tree)
         leaves = [jnp.asarray(leaf) for leaf in leaves]
@@ -70,7 +70,7 @@ class Joined:
         )
 
     def split(self) -> Any:
-        """Returns the pytree again; its first axes are those that the arrays have by now."""
+        """Returns the pytree again, with the first axes that the arrays have now."""
         structure, shapes, places = self.layout
         parts = {}
         for name, array in self.arrays.items():

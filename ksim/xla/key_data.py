@@ -1,7 +1,7 @@
 """Reaches through JAX's typed PRNG keys to the words that they hold.
 
-NumPy knows no typed keys, so whatever moves arrays through the host, or writes them down, works on
-the words. All of it is JAX's public interface, tried with jax 0.9.2 and 0.12.0.
+NumPy knows no typed keys, so code that moves arrays through the host, or to disk, works on the
+words. All of it is JAX's public interface, tried with jax 0.9.2 and 0.12.0.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ def is_key(leaf: Any) -> bool:
 
 
 def map_key_data(function: Callable[[Any], Any], leaf: Any) -> Any:
-    """Applies `function` to a leaf; to the words of typed keys, which have one axis more."""
+    """Applies `function` to a leaf, or to the words of typed keys, which have one more axis."""
     if is_key(leaf):
         words = function(without_key(leaf))
         return jax.random.wrap_key_data(words, impl=jax.random.key_impl(leaf))

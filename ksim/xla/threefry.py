@@ -5,8 +5,8 @@ operations. An environment draws a handful of numbers at a time, so starting tho
 more than they do: native rollouts of the humanoid took up to 8% longer (jax 0.9), and half a second
 more to compile.
 
-JAX looks up in a table of its own how an operation is written into a program. While ksim's programs
-are written, another rule stands there; afterwards JAX has its own again. Written for jax 0.9.2 and
+JAX looks up in a table the rule by which an operation is lowered. While ksim's programs are
+lowered, another rule stands there; afterwards JAX has its own again. Written for jax 0.9.2 and
 0.12.0.
 """
 
@@ -25,14 +25,14 @@ _lock = threading.RLock()
 
 @contextlib.contextmanager
 def unrolled_threefry() -> Iterator[None]:
-    """Draws random numbers without a loop in what is lowered for a CPU while the context lasts."""
+    """Lowers random draws for CPUs without a loop while the context lasts."""
     with _lock, _our_rule() if _is_understood() else contextlib.nullcontext():
         yield
 
 
 @contextlib.contextmanager
 def _our_rule() -> Iterator[Any]:
-    """Puts our rule into JAX's table while the context lasts; gives the operation of the rule."""
+    """Puts our rule into JAX's table while the context lasts; yields the operation of the rule."""
     from ksim.xla.threefry_rule import rules_for_cpus, threefry2x32_p, written_without_loop
 
     rules = rules_for_cpus()

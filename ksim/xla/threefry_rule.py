@@ -62,8 +62,8 @@ def _rotate_left(word: Words, num_bits: int) -> Words:
 class _WrittenWords:
     """Words of a program that is being written; each operator writes an operation.
 
-    To trace the same operations, for every shape that is drawn, took an eighth of the time that a
-    run needs to be traced and lowered.
+    Tracing the same operations for every shape drawn took an eighth of the time of tracing and
+    lowering a run.
     """
 
     value: ir.Value
