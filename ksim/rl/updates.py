@@ -221,7 +221,8 @@ class Updates:
         waiting = None
         if self.synchronisation.is_accumulating:
             waiting = GradientSum(network.parameters, jnp.float32(0)).zeros_like()
-        return Progress(network, waiting, self.synchronisation.no_errors(network.parameters))
+        residuals = self.synchronisation.initial_residuals(network.parameters)
+        return Progress(network, waiting, residuals)
 
     def take(
         self,

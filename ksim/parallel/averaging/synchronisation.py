@@ -99,7 +99,7 @@ class Synchronisation:
         """Returns the update, counted from 0, of an iteration's first optimizer step."""
         return min(self.period, num_updates) - 1 if self.is_accumulating else 0
 
-    def no_errors(self, parameters: Any) -> Any:
+    def initial_residuals(self, parameters: Any) -> Any:
         """Returns the residuals of compression before the first update; `()` without it."""
         if not self.compression.is_on:
             return ()
