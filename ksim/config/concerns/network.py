@@ -22,8 +22,9 @@ class NetworkConfig(Config):
     activation: str = option("elu", help="Activation of an mlp.", choices=ACTIVATIONS)
     matmul_precision: str = option(
         "float32",
-        help="What networks multiply: float32, bfloat16 (rounded, summed in float32), or auto:"
-        " bfloat16 on CPUs where it saves a tenth of the networks' time, which is measured once.",
+        help="Precision that networks multiply in: float32; bfloat16, which rounds the factors and"
+        " adds up in float32; or auto, which takes bfloat16 on CPUs where it saves a tenth of the"
+        " networks' time, measured once.",
         choices=("float32", "bfloat16", "auto"),
     )
     action_distribution: str = option(
