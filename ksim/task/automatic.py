@@ -11,6 +11,10 @@ from ksim.config import ConfigError
 from ksim.task.config import RLConfig
 
 if TYPE_CHECKING:
+    from jaxtyping import PRNGKeyArray
+
+    from ksim.envs import Environment
+    from ksim.nn import Model
     from ksim.parallel import Partitioner
     from ksim.training.program import Program
     from ksim.training.start import Start
@@ -36,6 +40,25 @@ class SizedTask(Protocol[ConfigT]):
 
     def build(self) -> Program:
         """Returns the program for the size in the config."""
+        ...
+
+
+class TimedTask(SizedTask[ConfigT], Protocol[ConfigT]):
+    """A task whose networks can be timed in either precision."""
+
+    is_progress_shown: bool
+
+    @property
+    def environment(self) -> Environment:
+        """The environment, which has the observations."""
+        ...
+
+    def minibatch_shape(self) -> tuple[int, int]:
+        """Returns the steps and the environments of a minibatch, over all devices."""
+        ...
+
+    def _get_initial_model(self, rng: PRNGKeyArray) -> Model:
+        """Creates the initial model."""
         ...
 
 
@@ -95,7 +118,7 @@ def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, d
     return dataclasses.replace(config, num_envs=num_envs, batch_size=batch_size), notes
 
 
-def settle_matmul_precision(task: Any, start: Start) -> tuple[Any, str]:
+def settle_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[ConfigT, str]:
     """Chooses the precision of matrix products for a config that says `matmul_precision=auto`.
 
     A continued run keeps its precision. Otherwise, on CPUs, the networks are timed in both;
@@ -116,7 +139,7 @@ def settle_matmul_precision(task: Any, start: Start) -> tuple[Any, str]:
     return dataclasses.replace(task.config, matmul_precision=precision), reason
 
 
-def _choose_matmul_precision(task: Any, start: Start) -> tuple[str, str]:
+def _choose_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[str, str]:
     import jax
 
     from ksim.preflight.matmul_speed import Minibatch, matmul_times
@@ -149,7 +172,7 @@ def _choose_matmul_precision(task: Any, start: Start) -> tuple[str, str]:
         return matmul_times(models, minibatch, status, config.is_compilation_cached).choice()
 
 
-def settle_weak_scaling(config: Any, num_devices: int) -> tuple[Any, dict[str, str]]:
+def settle_weak_scaling(config: ConfigT, num_devices: int) -> tuple[ConfigT, dict[str, str]]:
     """Turns numbers of one device into numbers over all devices.
 
     The learning rates of Adam grow with the root of the number of devices.
@@ -165,14 +188,15 @@ def settle_weak_scaling(config: Any, num_devices: int) -> tuple[Any, dict[str, s
       Malladi et al. 2022, "On the SDEs and scaling rules for adaptive gradient algorithms",
       arXiv:2205.10287.
     """
-    changes = {
+    changes: dict[str, Any] = {
         "num_envs": config.num_envs * num_devices,
         "batch_size": config.batch_size * num_devices,
     }
     how = f"scaling=weak on {num_devices} device(s)"
     notes = {name: f"{how}: {getattr(config, name)} on each." for name in changes}
+    changes["scaling"] = "strong"
     notes["scaling"] = f"{how}; the numbers here are those over all devices."
     for name in config.learning_rates:
         changes[name] = getattr(config, name) * math.sqrt(num_devices)
         notes[name] = f"{how}: {getattr(config, name)} times the root of {num_devices}."
-    return dataclasses.replace(config, scaling="strong", **changes), notes
+    return dataclasses.replace(config, **changes), notes
