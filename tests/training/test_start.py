@@ -111,6 +111,11 @@ def test_other_ways_to_a_checkpoint_hash_each_file_once(finished, hashed):
     assert hashed == once(path)
 
 
+def test_a_trial_hashes_each_file_once(finished, hashed):
+    small_task(num_devices=2, load_from_ckpt_path=str(finished), run_mode="verify").run()
+    assert hashed == once(finished / "checkpoints" / "step_00000002")
+
+
 def test_damaged_newer_ones_are_passed_over_and_said_once(run_dir, caplog):
     _, second = list_checkpoints(run_dir / "checkpoints")
     (second / "metadata.json").write_text("{}")
