@@ -8,11 +8,16 @@ Prints one line for each place that breaks a rule; the exit status is 1 then.
 import sys
 from pathlib import Path
 
-from tests.house import guesses, private_fields, sizes
+from tests.house import guesses, private_fields, sizes, undefined_names
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("ksim", "examples", "benchmarks", "deploy", "docs", "tests")
-RULES = (guesses.complaints, private_fields.complaints, sizes.complaints)
+RULES = (
+    guesses.complaints,
+    private_fields.complaints,
+    sizes.complaints,
+    undefined_names.complaints,
+)
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.house import __main__ as house
-from tests.house import guesses, private_fields, sizes
+from tests.house import guesses, private_fields, sizes, undefined_names
 
 
 def test_the_repository_keeps_its_rules(capsys):
@@ -72,3 +72,32 @@ def test_folders_at_the_bound_are_free_and_above_it_are_found():
     files = folder("ksim/rl", 20) | folder("ksim/terms/rewards", 30) | folder("ksim/training", 21)
     (complaint,) = sizes.complaints(files)
     assert complaint.startswith("ksim/training: 21 files side by side")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "y = jnp.zeros(num_envs)",
+        "def f(x: 'Trajectory') -> None: ...",
+        "def f(x: dict[str, 'Trajectory']) -> None: ...",
+        "def f(x: Float[Aray, 'size']) -> None: ...",
+        # One on a line of axes, behind letters that are two bytes each.
+        "def f(x: Float[Array, 'n'] = 'éé', y: Flaot = 0) -> None: ...",
+    ],
+)
+def test_an_undefined_name_is_found(line):
+    imports = "import jax.numpy as jnp\nfrom jaxtyping import Array, Float\n"
+    (complaint,) = undefined_names.complaints({"ksim/rl/ppo.py": f"{imports}{line}\n"})
+    assert complaint.startswith("ksim/rl/ppo.py:3: Undefined name `")
+
+
+def test_axes_of_arrays_are_no_names():
+    text = """
+from jaxtyping import Array, Float, Float as Real
+
+def f(é: Float[Array, "size"], y: Float[Array, "size"]) -> Real[Array, "rows"]: ...
+def g(y: list[Float[Array, "n"]], z: dict[str, Float[Array, "n"]] | None) -> None: ...
+"""
+    files = {"ksim/rl/ppo.py": text, "ksim/a.py": "x = 1\n", "ksim/b.py": "x\n"}
+    (complaint,) = undefined_names.complaints(files)
+    assert complaint.startswith("ksim/b.py:1: Undefined name `x`")
