@@ -5,7 +5,7 @@
 
 `options.md`, `terms.md` and `api.md` come from the code: the options from the configs, the terms
 and the public names from their docstrings. Either command fails if a public name has no docstring,
-or if a docstring of ksim opens as a question.
+or if a docstring opens as a question.
 """
 
 import ast
@@ -31,6 +31,7 @@ from ksim.terms.parts.joint_values import JointValues, Pose
 from ksim.terms.parts.lookup import Names
 
 DOCS = Path(__file__).resolve().parent
+FOLDERS = ("ksim", "examples", "benchmarks", "deploy", "docs")
 NOTE = "<!-- Written by docs/generate.py from the code. Do not edit; run `make docs`. -->"
 
 # The families of terms and the hooks that return them, in the order in which a task has them.
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{' '.join(sorted(unknown))}: unknown. Write python docs/generate.py [--check]")
         return 2
     complaints = [f"{name} has no docstring." for name in undocumented_names()]
-    complaints += questions(Path(str(ksim.__file__)).parent)
+    complaints += [text for folder in FOLDERS for text in questions(DOCS.parent / folder)]
     for name, write in PAGES.items():
         path, text = DOCS / name, write()
         if "--check" not in arguments:
@@ -207,21 +208,24 @@ def undocumented_names() -> list[str]:
     return missing
 
 
-def questions(package: Path) -> list[str]:
-    """Returns a complaint about each docstring below `package` that opens as a question."""
+def questions(folder: Path) -> list[str]:
+    """Returns a complaint about each docstring below `folder` that opens as a question."""
     complaints = []
-    for path in sorted(package.rglob("*.py")):
-        module = ".".join([package.name, *path.relative_to(package).with_suffix("").parts])
+    for path in sorted(folder.rglob("*.py")):
+        parts = path.relative_to(folder.parent).with_suffix("").parts
+        if any(part.startswith(".") for part in parts):  # an environment, not ours
+            continue
+        module = ".".join(parts)
         if f"{module}.".startswith(tuple(f"{name}." for name in STILL_TO_DO)):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             match node:
-                case ast.Expr(ast.Constant(str(text))) if text.split()[:1] and (
-                    text.split()[0] in QUESTIONS
-                ):
-                    place = f"{path.relative_to(package.parent)}:{node.lineno}"
+                case ast.Expr(ast.Constant(str(text))) if (
+                    word := re.match(r"\s*(\w*)", text)[1]
+                ) in QUESTIONS:
+                    place = f"{path.relative_to(folder.parent)}:{node.lineno}"
                     complaints.append(
-                        f'{place}: a docstring opens with "{text.split()[0]}". Open it with a verb'
+                        f'{place}: a docstring opens with "{word}". Open it with a verb'
                         ' ("Returns whether ..."), or with the noun that it describes.'
                     )
     return complaints

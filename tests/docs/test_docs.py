@@ -323,21 +323,25 @@ def test_generate_names_docstrings_that_open_as_questions(tmp_path, monkeypatch)
         '''"""Whether it is so."""
 
 limit = 1
-"""Which ones it may not pass."""
+"""
+Which: those that it may not pass."""
 
 class Walker:
     """A class. What it does is said here, not first."""
 
     def is_done(self):
-        """Is true at the end."""
+        """Is, at the end."""
         "".join([])
+        "Island"
 '''
     )
+    (package / ".venv").mkdir()
+    (package / ".venv" / "other.py").write_text('"""How others write."""')
     complaints = generate.questions(package)
     assert [complaint.split(". ")[0] for complaint in complaints] == [
         'imaginary/latest.py:1: a docstring opens with "Whether"',
         'imaginary/latest.py:4: a docstring opens with "Which"',
-        'imaginary/latest.py:10: a docstring opens with "Is"',
+        'imaginary/latest.py:11: a docstring opens with "Is"',
     ]
 
 

@@ -10,7 +10,16 @@ def test_the_repository_keeps_its_rules(capsys):
     assert house.main() == 0, capsys.readouterr().out
 
 
-@pytest.mark.parametrize("guess", ["hasattr(task, 'run')", "getattr(task, 'run', None)"])
+@pytest.mark.parametrize(
+    "guess",
+    [
+        "hasattr(task, 'run')",
+        "getattr(task, 'run', None)",
+        "vars(task).get('run')",
+        "task.__dict__.get('run', None)",
+        "contextlib.suppress(KeyError, AttributeError)",
+    ],
+)
 def test_a_guess_is_found_unless_the_object_is_of_others(guess):
     files = {"ksim/rl/ppo.py": f"x = 1\ny = {guess}\n"}
     (complaint,) = guesses.complaints(files, {})
@@ -20,8 +29,16 @@ def test_a_guess_is_found_unless_the_object_is_of_others(guess):
     assert len(list(guesses.complaints(files, {("ksim/rl/gae.py", guess): "of others"}))) == 2
 
 
+@pytest.mark.parametrize("errors", ["AttributeError", "(KeyError, AttributeError)"])
+def test_going_on_after_an_attribute_error_is_a_guess(errors):
+    text = f"try:\n    task.run()\nexcept {errors}:\n    pass\n"
+    (complaint,) = guesses.complaints({"deploy/ray.py": text}, {})
+    assert complaint.startswith(f"deploy/ray.py:3: except {errors} guesses")
+
+
 def test_reading_a_field_by_its_name_is_no_guess():
-    files = {"ksim/rl/ppo.py": "y = getattr(task, name)\n", "tests/a.py": "hasattr(x, 'y')\n"}
+    text = "y = getattr(task, name)\ntry:\n    y = {}.get(vars(x))\nexcept KeyError:\n    pass\n"
+    files = {"ksim/rl/ppo.py": text, "tests/a.py": "hasattr(x, 'y')\n"}
     assert not list(guesses.complaints(files, {}))
 
 
@@ -39,6 +56,9 @@ def test_a_guess_that_is_gone_leaves_the_list():
         "from mujoco.mjx.third_party import mujoco_warp",
         "import mujoco.mjx.third_party.mujoco_warp as mjw",
         "mjx.third_party.mujoco_warp.step(model, data)",
+        "core = importlib.import_module('jax._src.core')",
+        "inside = import_module('jax.extend')",
+        "client = __import__('jaxlib.xla_client')",
     ],
 )
 def test_a_private_field_is_found_outside_its_rooms(line):
@@ -50,6 +70,7 @@ def test_a_private_field_is_found_outside_its_rooms(line):
 
 def test_what_is_only_named_like_a_private_field_is_free():
     text = "config.mjx_impl = 'jax'\nkey_impl = jax.random.key_impl(key)\nx = 'any _impl.'\n"
+    text += "import_module('jaxtyping')\nversion('jaxlib')\n"
     assert not list(private_fields.complaints({"ksim/rl/ppo.py": text}))
 
 
