@@ -4,7 +4,8 @@
     python docs/generate.py --check
 
 `options.md`, `terms.md` and `api.md` come from the code: the options from the configs, the terms
-and the public names from their docstrings. Either command fails if a public name has no docstring,
+and the public names from their docstrings. `floors.svg` and `iteration.svg` are drawn by
+`docs/drawings.py`. Either command fails if a public name has no docstring,
 or if a docstring opens as a question.
 """
 
@@ -21,6 +22,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import drawings
 
 import ksim
 from ksim.config import option_table, options_of
@@ -186,6 +189,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "options.md": options_page,
     "terms.md": terms_page,
     "api.md": api_page,
+    "floors.svg": drawings.floors,
+    "iteration.svg": drawings.iteration,
 }
 
 

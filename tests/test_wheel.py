@@ -73,11 +73,14 @@ import ksim
 seconds = time.perf_counter() - start
 print(seconds, ksim.__file__, *sorted({"jax", "jaxlib", "mujoco", "numpy"} & set(sys.modules)))
 """
-    seconds, path, *heavy = run(python, "-c", code, folder=tmp_path).split()
-    print(f"import ksim: {float(seconds):.3f} s")
-    assert not heavy
-    assert not Path(path).is_relative_to(ROOT)
-    assert float(seconds) < 1.0  # 0.01 s on a quiet machine; JAX alone takes longer than the bound
+    times = []
+    for _ in range(5):
+        seconds, path, *heavy = run(python, "-c", code, folder=tmp_path).split()
+        times.append(float(seconds))
+        assert not heavy
+        assert not Path(path).is_relative_to(ROOT)
+    print(f"import ksim: {min(times):.3f} s")
+    assert min(times) < 0.1  # 0.01 s on a quiet machine
 
 
 def test_a_public_name_starts_no_backend(python, tmp_path):

@@ -1,4 +1,4 @@
-"""Distributions over actions, as pytrees of their parameters."""
+"""Distributions over actions, as pytrees of their parameters; `action_head.py` gives them those."""
 
 import math
 from abc import ABC, abstractmethod

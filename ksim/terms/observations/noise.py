@@ -1,4 +1,4 @@
-"""Noise of sensors."""
+"""Kinds of noise, which `NoisyObservation` adds."""
 
 import dataclasses
 from abc import ABC, abstractmethod
