@@ -19,7 +19,7 @@ Learner = Any
 """All that an algorithm learns: a pytree of networks, optimizer states and numbers."""
 
 Memory = Any
-"""What an algorithm remembers: a pytree `[num_envs, ...]`, as a replay buffer; `()` if none."""
+"""Memory of an algorithm: a pytree `[num_envs, ...]`, as a replay buffer; `()` if none."""
 
 Metrics = dict[str, Float[Array, ""]]
 

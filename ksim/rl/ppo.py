@@ -34,7 +34,7 @@ KL = "policy/kl"
 
 @struct.dataclass
 class PPOLearner:
-    """What PPO changes; the same on every device between iterations.
+    """State of PPO that learning changes; the same on every device between iterations.
 
     Attributes:
       model: the actor-critic; its array leaves are the parameters.

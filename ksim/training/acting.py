@@ -21,7 +21,7 @@ class Acting(ABC):
     """
 
     has_own_state: ClassVar[bool]
-    """Whether the train state that acts is another one than that which learns."""
+    """True if the train state that acts is another one than that which learns."""
 
     @abstractmethod
     def partitioner(self, learner: Partitioner) -> Partitioner:
@@ -80,7 +80,7 @@ class Actor(ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Acted:
-    """What came of a rollout.
+    """Result of a rollout.
 
     Attributes:
       env_state: where the environments are now, in the layout of what acts.

@@ -29,7 +29,7 @@ from ksim.training.workload import Workload
 
 @dataclasses.dataclass(frozen=True)
 class LoopSettings:
-    """What the loop is told, beside the program.
+    """Settings of the loop, beside the program.
 
     Attributes:
       seed: of the run.
@@ -229,6 +229,6 @@ class TrainingLoop:
         )
 
     def _has_returned(self, metrics: Metrics, *names: str) -> bool:
-        """Whether each of some metrics is at least `stop_at_return`."""
+        """Returns whether each of some metrics is at least `stop_at_return`."""
         least = self._settings.stop_at_return
         return least is not None and all(metrics.get(name, -math.inf) >= least for name in names)

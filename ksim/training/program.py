@@ -1,4 +1,4 @@
-"""What a task builds and the loop runs: the per-device program and what it is made of."""
+"""The per-device program, which a task builds and the loop runs."""
 
 import dataclasses
 import functools
@@ -48,7 +48,7 @@ LEARNER, RUN_MEMORY = 2, 3
 
 @struct.dataclass
 class RolloutRequest:
-    """What a rollout is for; an input of the compiled program, so that one program serves all.
+    """Purpose of a rollout: an input of the compiled program, so that one program serves all.
 
     Attributes:
       is_deterministic: `[]` whether the policy takes its mode.
@@ -115,7 +115,7 @@ class Program:
 
     @property
     def actor(self) -> Partitioner:
-        """What acts."""
+        """Partitioner that acts."""
         return self.acting.partitioner(self.partitioner)
 
     def to_actor(self, train_state: Any) -> Any:
@@ -214,7 +214,7 @@ class Program:
 
     @functools.cached_property
     def state_specs(self) -> Any:
-        """How each leaf of the train state lies between updates, decided from its shape."""
+        """Placement of each leaf of the train state between updates, decided from its shape."""
         shapes = self.train_state_shapes
         everywhere = jax.tree.map(lambda _: PartitionSpec(), shapes)
         return dataclasses.replace(everywhere, learner=self.algorithm.specs(shapes.learner))

@@ -16,7 +16,7 @@ from ksim.training.start import Start
 
 @dataclasses.dataclass(frozen=True)
 class SaveSettings:
-    """When a run is saved.
+    """Times at which a run is saved.
 
     Attributes:
       every_n_steps: iterations from one checkpoint to the next; `None` for none.

@@ -1,4 +1,4 @@
-"""Where a run starts: what it goes on from is found, verified and read once."""
+"""Start of a run: the checkpoint that it continues is found, verified and read once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # an option that cannot be is said before all that is importe
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """Where a run starts: anew, unless there is something to go on from.
+    """Start of a run: anew, unless there is a checkpoint to continue.
 
     Attributes:
       checkpoint: what it continues, verified; in runs that only look at a policy, that policy's.
@@ -190,7 +190,7 @@ def _find(config: RunConfig) -> SavedCheckpoint | None:
 
 
 def _is_trained(config: RunConfig) -> bool:
-    """Whether a run learns, or tries whether it can; others look at a policy."""
+    """Returns whether a run learns, or tries whether it can; others look at a policy."""
     return config.run_mode in ("train", "verify")
 
 
