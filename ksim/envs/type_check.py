@@ -57,8 +57,12 @@ def require(
 ) -> None:
     """Raises `error` unless an environment keeps a rule."""
     if not is_kept:
-        who = type(environment.unwrapped).__name__
-        raise error(f'{who} breaks the rule "{rule}": {found}. Instead, {advice}')
+        raise error(rule_message(type(environment.unwrapped).__name__, rule, found, advice))
+
+
+def rule_message(who: str, rule: str, found: str, advice: str) -> str:
+    """Returns the message that names a broken rule, what was found, and what to write instead."""
+    return f'{who} breaks the rule "{rule}": {found}. Instead, {advice}'
 
 
 def types_of(tree: Any) -> Types:

@@ -9,12 +9,11 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ksim.envs import DiscreteActions, Environment, Timestep, hardest
-from ksim.envs.type_check import check_environment_types, require, types_of
+from ksim.envs.type_check import check_environment_types
+from ksim.testing.rules import Trial, difference, numbers
 from ksim.training.metrics import check_metric_names
-from ksim.xla.key_data import is_key
 
 TOLERANCE = 1e-4  # for the same step compiled in two ways: relative, and absolute below 1
-Entries = dict[str, Any]
 
 
 def check_environment(environment: Environment, num_steps: int = 100, seed: int = 0) -> None:
@@ -36,7 +35,7 @@ def check_environment(environment: Environment, num_steps: int = 100, seed: int 
         found and what to write instead.
     """
     trial = _Trial(environment, jax.random.key(seed))
-    try:
+    with trial.functions_of_arrays(memory="state"):
         check_metric_names(environment, check_environment_types(environment).metrics)
         _check_declared_types(trial)
         _check_purity(trial)
@@ -44,43 +43,16 @@ def check_environment(environment: Environment, num_steps: int = 100, seed: int 
         _check_new_episode(trial)
         _check_step_or_reset(trial)
         _check_vmap(trial)
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
-        found = f"{type(error).__name__} where the traceback above shows"
-        advice = "write jnp.where for `if`, jnp for NumPy and math, and the state for `self`."
-        trial.require(False, "methods are functions of JAX arrays", found, advice, TypeError)
 
 
-class _Trial:
+class _Trial(Trial):
     """An environment under trial, and the keys and actions to try it with."""
 
     def __init__(self, environment: Environment, key: Key[Array, ""]) -> None:
-        self.environment, self._key, self.num_traces = environment, key, 0
+        super().__init__(type(environment.unwrapped).__name__)
+        self.environment, self._key = environment, key
         self.reset, self.step = jax.jit(environment.reset), jax.jit(environment.step)
-        self.step_or_reset = jax.jit(self._counted_step_or_reset)
-
-    def require(
-        self,
-        is_kept: Any,
-        rule: str,
-        found: str,
-        advice: str,
-        error: type[Exception] = AssertionError,
-    ) -> None:
-        """Raises `error` unless the rule is kept."""
-        require(self.environment, is_kept, rule, found, advice, error)
-
-    def require_same_types(self, before: Any, after: Any, rule: str, advice: str) -> None:
-        """Raises unless two trees have the same structure, shapes and dtypes."""
-        self.require_same(types_of(before), types_of(after), rule, advice)
-        first, second = (jax.tree.structure(tree) for tree in (before, after))
-        self.require(len({first, second}) == 1, rule, f"{first} is not {second}", advice)
-
-    def require_same(
-        self, before: Entries, after: Entries, rule: str, advice: str, tolerance: float = 0.0
-    ) -> None:
-        """Raises unless two dictionaries hold the same values by name, within a tolerance."""
-        change = _difference(before, after, tolerance)
-        self.require(change is None, rule, f"{change}", advice)
+        self.step_or_reset = self.counted(environment.step_or_reset)
 
     def next_key(self) -> Key[Array, ""]:
         self._key, key = jax.random.split(self._key)
@@ -91,10 +63,6 @@ class _Trial:
         if isinstance(space, DiscreteActions):
             return jax.random.randint(self.next_key(), (), 0, space.count, jnp.int32)
         return jax.random.normal(self.next_key(), (space.size,))
-
-    def _counted_step_or_reset(self, *arguments: Any) -> tuple[Any, Timestep]:
-        self.num_traces += 1
-        return self.environment.step_or_reset(*arguments)
 
 
 def _check_declared_types(trial: _Trial) -> None:
@@ -120,11 +88,11 @@ def _check_purity(trial: _Trial) -> None:
         (environment.reset, trial.reset, (trial.next_key(),)),
         (environment.step, trial.step, (state, trial.next_action(), trial.next_key())),
     ):
-        name, before = method.__name__, _numbers(arguments)
-        first = _numbers(method(*arguments))
+        name, before = method.__name__, numbers(arguments)
+        first = numbers(method(*arguments))
         advice = "make a new state: state.replace(x=x) or {**state, 'x': x}."
-        trial.require_same(before, _numbers(arguments), f"{name} changes no argument", advice)
-        compiled, rule = _numbers(jitted(*arguments)), f"{name} is pure and can be compiled"
+        trial.require_same(before, numbers(arguments), f"{name} changes no argument", advice)
+        compiled, rule = numbers(jitted(*arguments)), f"{name} is pure and can be compiled"
         advice = "draw from `key`, count in the state, and do not ask whether arrays are traced."
         trial.require_same(first, compiled, rule, advice, TOLERANCE)
 
@@ -133,7 +101,7 @@ def _check_episodes(trial: _Trial, num_steps: int) -> None:
     draws = [(trial.next_action(), trial.next_key()) for _ in range(num_steps)]
     used, timesteps = _roll(trial, trial.environment.initial_state(), draws)
     for index, timestep in enumerate(timesteps):
-        broken = [name[1:] for name, x in _numbers(timestep).items() if not np.isfinite(x).all()]
+        broken = [name[1:] for name, x in numbers(timestep).items() if not np.isfinite(x).all()]
         rule, found = "numbers are finite", f"not {', '.join(broken)} in step {index}"
         advice = "look for divisions by 0, and for roots and logarithms of negative numbers."
         trial.require(not broken, rule, found, advice)
@@ -143,9 +111,9 @@ def _check_episodes(trial: _Trial, num_steps: int) -> None:
     if trial.environment.has_memory:
         return
     # States are not compared: their fields may be computed again before they are read.
-    again = _numbers(_roll(trial, used, draws)[1])
+    again = numbers(_roll(trial, used, draws)[1])
     rule, advice = "a new episode forgets the last one", "build its state from `key` alone."
-    trial.require_same(_numbers(timesteps), again, rule, advice)
+    trial.require_same(numbers(timesteps), again, rule, advice)
 
 
 def _check_new_episode(trial: _Trial) -> None:
@@ -153,24 +121,24 @@ def _check_new_episode(trial: _Trial) -> None:
     state = trial.environment.initial_state()
     first, other = (_roll(trial, state, [(action, key)])[1][0] for key in keys)
     flags = [first.reward, first.is_terminated, first.is_truncated, first.terminations]
-    rule, found = "a new episode begins without reward and flags", f"found {_numbers(flags)}"
-    trial.require(not any(_numbers(flags).values()), rule, found, "return 0 and False there.")
-    resets = (_numbers(trial.reset(keys[0])), _numbers(trial.reset(keys[1])))
-    is_kept = not _difference(*resets) or _difference(_numbers(first), _numbers(other))
+    rule, found = "a new episode begins without reward and flags", f"found {numbers(flags)}"
+    trial.require(not any(numbers(flags).values()), rule, found, "return 0 and False there.")
+    resets = (numbers(trial.reset(keys[0])), numbers(trial.reset(keys[1])))
+    is_kept = not difference(*resets) or difference(numbers(first), numbers(other))
     rule, found = "new episodes differ as resets do", "step_or_reset starts all episodes alike"
     trial.require(is_kept, rule, found, "draw the start from `key`.")
 
 
 def _check_step_or_reset(trial: _Trial) -> None:
     (state, _), action, key = trial.reset(trial.next_key()), trial.next_action(), trial.next_key()
-    found = _numbers(trial.step_or_reset(state, action, key, jnp.bool_(False), hardest()))
+    found = numbers(trial.step_or_reset(state, action, key, jnp.bool_(False), hardest()))
     # The step may get the key itself, or the one that the default of step_or_reset derives from it.
     # The result of a random step with still another key is unknown.
-    own = _numbers(trial.step(state, action, key))
-    split = _numbers(trial.step(state, action, jax.random.split(key)[1]))
-    change = _difference(own, found, TOLERANCE) and _difference(split, found, TOLERANCE)
+    own = numbers(trial.step(state, action, key))
+    split = numbers(trial.step(state, action, jax.random.split(key)[1]))
+    change = difference(own, found, TOLERANCE) and difference(split, found, TOLERANCE)
     rule, advice = "step_or_reset steps as step does", "call step where is_reset is False."
-    trial.require(not change or _difference(own, split), rule, f"{change}", advice)
+    trial.require(not change or difference(own, split), rule, f"{change}", advice)
 
 
 def _check_vmap(trial: _Trial) -> None:
@@ -181,7 +149,7 @@ def _check_vmap(trial: _Trial) -> None:
     one_by_one = stack(*(trial.step_or_reset(*row) for row in rows))
     together = jax.jit(jax.vmap(trial.environment.step_or_reset))(*stack(*rows))
     rule, advice = "jax.vmap equals a loop", "give custom operations a batching rule."
-    trial.require_same(_numbers(one_by_one), _numbers(together), rule, advice, TOLERANCE)
+    trial.require_same(numbers(one_by_one), numbers(together), rule, advice, TOLERANCE)
 
 
 def _roll(trial: _Trial, state: Any, draws: list[Any]) -> tuple[Any, list[Timestep]]:
@@ -192,19 +160,3 @@ def _roll(trial: _Trial, state: Any, draws: list[Any]) -> tuple[Any, list[Timest
         is_reset = timestep.is_terminated | timestep.is_truncated
         timesteps.append(timestep)
     return state, timesteps
-
-
-def _numbers(tree: Any) -> Entries:
-    """Returns a copy of each leaf by its path; typed keys are copied as their words."""
-    leaves = ((jax.tree_util.keystr(p), x) for p, x in jax.tree_util.tree_leaves_with_path(tree))
-    return {p: np.array(jax.random.key_data(x) if is_key(x) else x) for p, x in leaves}
-
-
-def _difference(before: Entries, after: Entries, tolerance: float = 0.0) -> str | None:
-    """Returns the first entry that differs, in any bit or by more than a tolerance, and how."""
-    for name in before | after:
-        x, y = (np.asarray(entries.get(name)) for entries in (before, after))
-        is_close = tolerance > 0 and np.allclose(x, y, tolerance, tolerance, equal_nan=True)
-        if x.tobytes() != y.tobytes() and not is_close:
-            return f"{name or 'the result'} is {before.get(name)}, then {after.get(name)}"
-    return None

@@ -1,18 +1,12 @@
 """What holds for every term among the public names."""
 
-import dataclasses
 import inspect
 import math
-from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
 
 import ksim
-from ksim import StepState
-from ksim.physics import EpisodeStart
+from ksim.testing import check_term
 
 FEET = ("left_foot", "right_foot")
 INF = math.inf
@@ -140,130 +134,7 @@ TERMS = {
     ),
     "TimeOutTermination": (lambda model: ksim.TimeOutTermination(0.05), (0, 1)),
 }
-MODEL_FIELDS = (
-    "geom_friction", "pair_friction", "body_mass", "body_inertia", "body_subtreemass",
-    "dof_armature", "dof_damping", "actuator_gainprm", "actuator_biasprm", "body_ipos",
-)  # fmt: skip
-
-# How the terms of a family are called with what an environment has at hand.
-CALLS = {
-    ksim.Actuators: lambda term, world, carry, key: term(
-        world["action"], world["physics"], carry, key
-    ),
-    ksim.Command: lambda term, world, carry, key: term(state_of(world), carry, key),
-    ksim.Curriculum: lambda term, world, carry, key: term(
-        ksim.TrainingProgress(**world["progress"]), carry
-    ),
-    ksim.Event: lambda term, world, carry, key: term(state_of(world), carry, key),
-    ksim.Observation: lambda term, world, carry, key: term(state_of(world), carry, key),
-    ksim.Randomizer: lambda term, world, carry, key: term(world["fields"], carry, key),
-    ksim.Reset: lambda term, world, carry, key: reset(term, world, carry, key),
-    ksim.Reward: lambda term, world, carry, key: term(state_of(world), carry),
-    ksim.Termination: lambda term, world, carry, key: term(state_of(world), carry),
-}
-
-
-def state_of(world):
-    names = ("physics", "action", "previous_action", "commands", "time", "level")
-    return StepState(**{name: world[name] for name in names})
-
-
-def reset(term, world, carry, key):
-    physics = world["physics"]
-    start = EpisodeStart(qpos=physics.qpos, qvel=physics.qvel)
-    start, carry = term(start, world["level"], carry, key)
-    return (start.qpos, start.qvel), carry
-
-
-def call(term, world, carry, key):
-    (family,) = [family for family in CALLS if isinstance(term, family)]
-    return CALLS[family](term, world, carry, key)
-
-
-@pytest.fixture(scope="module")
-def worlds(model, make_physics):
-    """Everything that terms are called with, of three environments in different states."""
-    random = np.random.default_rng(0)
-    mj_model = model.mj_model
-
-    def world(height):
-        qpos = mj_model.qpos0 + 0.3 * random.normal(size=mj_model.nq)
-        qpos[2] = height
-        qpos[3:7] /= np.linalg.norm(qpos[3:7])
-        ctrl = 100.0 * random.normal(size=mj_model.nu)
-        qvel = random.normal(size=mj_model.nv)
-        return {
-            "physics": make_physics(qpos=qpos, qvel=qvel, ctrl=ctrl),
-            "action": random.normal(size=4) * 3,
-            "previous_action": random.normal(size=4),
-            "commands": {
-                "linear_velocity": random.normal(size=2),
-                "angular_velocity": random.normal(size=1),
-            },
-            "time": random.uniform(0.0, 0.1),
-            "level": random.uniform(),
-            "progress": {
-                "iteration": random.integers(20),
-                "num_episodes": 3.0,
-                "mean_episode_length_seconds": random.uniform(0.0, 4.0),
-                "mean_episode_return": 1.0,
-            },
-            "fields": {name: getattr(mj_model, name) for name in MODEL_FIELDS},
-        }
-
-    return [jax.tree.map(as_jax, world(height)) for height in (0.9, 1.0, 1.3)]
-
-
-def as_jax(value):
-    value = np.asarray(value)
-    return jnp.array(value, jnp.float32 if np.issubdtype(value.dtype, np.floating) else jnp.int32)
-
-
-def stack(trees):
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-@dataclasses.dataclass
-class Trial:
-    """Two steps of three environments, one by one without jit, and together with it."""
-
-    term: Any
-    value_range: tuple[float, float]
-    carries: list
-    first: list
-    second: list
-    batched_first: Any
-    batched_second: Any
-    num_compilations: int
-
-
-@pytest.fixture(scope="module", params=TERMS)
-def trial(request, model, worlds):
-    build, value_range = TERMS[request.param]
-    term = build(model)
-    init_keys, first_keys, second_keys = jax.random.split(jax.random.key(1), (3, 3))
-    next_worlds = worlds[1:] + worlds[:1]
-
-    def step(worlds, carries, keys):
-        return [call(term, *arguments) for arguments in zip(worlds, carries, keys, strict=True)]
-
-    carries = [term.init(key) for key in init_keys]
-    first = step(worlds, carries, first_keys)
-    second = step(next_worlds, [carry for _, carry in first], second_keys)
-    batched = jax.jit(jax.vmap(lambda world, carry, key: call(term, world, carry, key)))
-    batched_carry = jax.jit(jax.vmap(term.init))(init_keys)
-    batched_first = batched(stack(worlds), batched_carry, first_keys)
-    batched_second = batched(stack(next_worlds), batched_first[1], second_keys)
-    return Trial(
-        term,
-        value_range,
-        carries,
-        first,
-        second,
-        batched_first,
-        batched_second,
-        batched._cache_size(),
-    )
+COMMANDS = {"linear_velocity": 2, "angular_velocity": 1}
 
 
 def test_the_suite_knows_every_term():
@@ -280,34 +151,7 @@ def test_is_a_hashable_value(name, model):
     assert build(model) == build(model)
 
 
-def test_jit_and_vmap_equal_an_eager_loop_and_compile_once(trial):
-    assert_all_close(trial.batched_first, stack(trial.first))
-    assert_all_close(trial.batched_second, stack(trial.second))
-    assert trial.num_compilations == 1
-
-
-def test_values_are_finite_and_in_the_documented_range(trial):
-    lowest, highest = trial.value_range
-    for leaf in jax.tree.leaves([value for value, _ in trial.first + trial.second]):
-        assert np.isfinite(leaf).all()
-        assert (leaf >= lowest - 1e-5).all()
-        assert (leaf <= highest + 1e-5).all()
-
-
-def test_types_stay_so_that_a_carry_can_be_scanned(trial):
-    (carry, *_), ((first_value, first_carry), *_) = trial.carries, trial.first
-    second_value, second_carry = trial.second[0]
-    assert avals_of(carry) == avals_of(first_carry) == avals_of(second_carry)
-    assert avals_of(first_value) == avals_of(second_value)
-    for leaf in jax.tree.leaves(first_value):
-        assert leaf.dtype == (bool if isinstance(trial.term, ksim.Termination) else jnp.float32)
-
-
-def assert_all_close(found, expected):
-    assert jax.tree.structure(found) == jax.tree.structure(expected)
-    for left, right in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-5)
-
-
-def avals_of(tree):
-    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype, leaf.weak_type), tree)
+@pytest.mark.parametrize("name", TERMS)
+def test_keeps_the_contract(name, model):
+    build, value_range = TERMS[name]
+    check_term(build(model), model, commands=COMMANDS, value_range=value_range)

@@ -40,7 +40,7 @@ def checked(
             " Write `return value, carry`."
         )
     value, moved_on = result
-    if (rule := _broken_rule(family, term, value, like)) is not None:
+    if (rule := broken_rule(family, term, value, like)) is not None:
         raise TypeError(f"The {who} returned the value {describe(value)}. {rule}")
     if types_of(moved_on) != types_of(carry):
         raise TypeError(
@@ -51,7 +51,7 @@ def checked(
     return value, moved_on
 
 
-def _broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
+def broken_rule(family: str, term: Term, value: Any, like: Any) -> str | None:
     """Returns the rule of a family that a value breaks; `None` if it breaks none."""
     if family == "resets":
         is_start = isinstance(value, EpisodeStart) and _shapes(value) == _shapes(like)
