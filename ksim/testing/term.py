@@ -22,6 +22,7 @@ from ksim.terms.rewards.base import Reward
 from ksim.terms.term import Carry, Term
 from ksim.terms.terminations.base import Termination
 from ksim.testing.rules import difference, numbers
+from ksim.testing.term_memories import check_memories
 from ksim.testing.term_trial import NUM_WORLDS, TermTrial
 from ksim.testing.term_worlds import World, make_world, stack
 
@@ -43,7 +44,7 @@ def check_term(
 
     It is called in three environments, twice in each with the memory of the first call: eagerly
     one by one, and compiled all at once. Their robots are in different random poses about the first
-    keyframe, or `qpos0`, and move.
+    keyframe, or `qpos0`, and move. So are the methods that remember beyond an episode.
 
     Args:
       term: the term, of any family.
@@ -79,6 +80,7 @@ def check_term(
         _check_types(trial, model.mj_model)
         _check_purity(trial)
         _check_steps(trial, value_range)
+        check_memories(trial)
 
 
 def _check_is_a_value(trial: TermTrial) -> None:
