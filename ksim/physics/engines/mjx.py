@@ -34,8 +34,11 @@ class MjxEngine(PhysicsEngine):
         self._model = _to_numpy(mjx.put_model(model.mj_model, **_placement()))
         self._initial_data = _default_data(model.mj_model)
         masks = DefaultData(model.mj_model).is_of_last_substep
-        fields = vars(self._initial_data)
-        self._is_of_last_substep = {name: masks[name] for name in masks if name in fields}
+        # MJX keeps some in an object of its implementation, where terms can read them all the same.
+        self._is_of_last_substep, self._is_of_last_substep_within = (
+            {name: masks[name] for name in masks if name in vars(fields)}
+            for fields in (self._initial_data, self._initial_data._impl)
+        )
 
     @property
     def description(self) -> str:
@@ -92,12 +95,15 @@ class MjxEngine(PhysicsEngine):
         def unless_start(value: Array) -> Array:
             return jnp.where(is_start, jnp.zeros_like(value), value)
 
-        cleared = {
-            name: jnp.where(is_start & mask, 0.0, getattr(data, name))
-            for name, mask in self._is_of_last_substep.items()
-        }
+        def cleared(fields: Any, masks: Mapping[str, np.ndarray]) -> dict[str, Array]:
+            return {
+                name: jnp.where(is_start & mask, 0.0, getattr(fields, name))
+                for name, mask in masks.items()
+            }
+
         return data.replace(
-            **cleared,
+            **cleared(data, self._is_of_last_substep),
+            _impl=data._impl.replace(**cleared(data._impl, self._is_of_last_substep_within)),
             time=unless_start(data.time),
             qpos=jnp.where(is_start, start.qpos, data.qpos),
             qvel=jnp.where(is_start, start.qvel, data.qvel),

@@ -50,3 +50,28 @@ def test_without_friction_a_ball_slides_on_a_floor(cone, is_randomized):
     assert 0.95 < data.qvel[0] < 1.0
     # It stays on the floor, into which it sinks a little.
     np.testing.assert_allclose(heights, 0.1, atol=1e-3)
+
+
+SWING = """
+<mujoco>
+  <worldbody>
+    <body><joint axis="0 1 0"/><geom size="0.1" pos="0 0 -1"/><site name="tip" pos="0 0 -1"/></body>
+  </worldbody>
+  <sensor><accelerometer site="tip"/></sensor>
+</mujoco>
+"""
+
+
+def test_accelerations_that_mjx_keeps_to_itself_are_zero_where_an_episode_begins():
+    """They were those of the last episode, and no numbers if it had diverged."""
+    model = ksim.PhysicsModel.create(mujoco.MjModel.from_xml_string(SWING), 0.005, 0.02)
+    engine = MjxEngine(model)
+    step = jax.jit(engine.step)
+    begun = EpisodeStart(jnp.ones(1), jnp.zeros(1))
+    data = jax.tree.map(jnp.asarray, engine.initial_data())
+    for velocity in (0.0, 3e38):
+        data = step({}, data.replace(qvel=jnp.full(1, velocity)), jnp.zeros(0), begun, jnp.bool_(0))
+        assert np.any(data._impl.cacc)
+        data = step({}, data, jnp.zeros(0), begun, jnp.bool_(1))
+        np.testing.assert_array_equal(data._impl.cacc, 0.0)
+        np.testing.assert_array_equal(data._impl.cfrc_int, 0.0)
