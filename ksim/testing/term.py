@@ -123,7 +123,7 @@ def _check_members(trial: TermTrial, mj_model: mujoco.MjModel) -> None:
 
 
 def _check_fields(trial: TermTrial, fields: Sequence[str], mj_model: mujoco.MjModel) -> None:
-    known = [name for name in dir(mj_model) if is_floating(getattr(mj_model, name, None))]
+    known = [name for name in dir(mj_model) if is_floating(getattr(mj_model, name))]
     advice = "name fields of mjModel, as MuJoCo calls them."
     rule = "fields are numbers of the model"
     is_tuple = isinstance(fields, tuple) and len(fields) > 0
