@@ -60,6 +60,7 @@ OF_OTHERS = {
     ),
     ("ksim/xla/preemption.py", "except AttributeError"): "JAX",
     ("ksim/xla/threads.py", "hasattr(os, 'sched_getaffinity')"): "Linux alone",
+    ("ksim/testing/engine.py", "except AttributeError"): "the data of engines of others",
 }
 
 
