@@ -209,6 +209,25 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             self.curriculum,
         )
 
+    def _checked_rollout(
+        self, model: Policy, env_state: EnvState, model_carry: Any, rng: PRNGKeyArray
+    ) -> tuple[Trajectory, RolloutStatistics, EnvState, Any]:
+        """Calls `_rollout`; rejects one that ignores a curriculum of each environment.
+
+        Checked while JAX traces it: levels that a loop leaves alone come out as the same array.
+        """
+        trajectory, statistics, next_state, next_carry = self._rollout(
+            model, env_state, model_carry, rng
+        )
+        if self.curriculum.is_per_environment and next_state.level is env_state.level:
+            raise ValueError(
+                f"{type(self).__name__}._rollout returns the levels of its environments as they"
+                f" were, and {type(self.curriculum).__name__} sets a level for each of them. Write"
+                " ksim.rl.rollout(..., curriculum=self.curriculum); or return a curriculum with one"
+                " level for the run from get_curriculum."
+            )
+        return trajectory, statistics, next_state, next_carry
+
     def build(self) -> Program:
         """Builds the program that the loop runs.
 
@@ -237,7 +256,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             has_normalizer=self.config.is_observation_normalized,
             initial_model=self._get_initial_model,
             initial_env_state=self._get_initial_env_state,
-            rollout=self._rollout,
+            rollout=self._checked_rollout,
             kept_options={MATMUL_PRECISION: self.config.matmul_precision},
         )
 

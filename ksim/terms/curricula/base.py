@@ -52,7 +52,7 @@ class EnvironmentCurriculum(Curriculum):
     """Sets how hard the task is in each environment, by the outcomes of its own episodes.
 
     The level of the run is the mean over the environments: it is logged, and evaluations and films
-    are at that level. A task that overrides `_rollout` gives its `curriculum` to
+    are at that level. A task that overrides `_rollout` must give its `curriculum` to
     `ksim.rl.rollout`, which moves the levels on.
     """
 
