@@ -1,4 +1,4 @@
-"""Some iterations of a program that nobody keeps, to see what they take."""
+"""Times a few throw-away iterations of a program."""
 
 import dataclasses
 import statistics
@@ -36,7 +36,7 @@ class Trial:
         return cls(program, compiled, train_state, env_state, memory)
 
     def run(self, num_iterations: int = 1) -> "TrialTimes":
-        """Runs one iteration to warm up, and then those that count; moves the states on."""
+        """Runs and times iterations, after one to warm up; advances the states."""
         rollouts, updates, steps = [], [], []
         for iteration in range(num_iterations + 1):
             began = time.monotonic()

@@ -64,7 +64,7 @@ class Algorithm(ABC):
         normalizer: RunningMoments | None,
         is_deterministic: Bool[Array | np.ndarray, ""],
     ) -> Policy:
-        """Returns what acts in a rollout.
+        """Returns the policy that acts in a rollout.
 
         Args:
           learner: with whole leaves at least where `acting_part` has them.
@@ -74,7 +74,7 @@ class Algorithm(ABC):
 
     @abstractmethod
     def iteration(self, num_steps: int) -> Iteration:
-        """Returns what one iteration is.
+        """Returns the steps and updates of one iteration.
 
         Args:
           num_steps: control steps of a rollout that the task's options ask for.
@@ -149,7 +149,7 @@ class Algorithm(ABC):
         return jax.tree.map(lambda _: PartitionSpec(), learner)
 
     def traffic(self, learner: Learner) -> Traffic | None:
-        """Returns what devices send to each other in an iteration; `None` if it is not known.
+        """Returns the communication between devices in an iteration; `None` if unknown.
 
         Args:
           learner: the whole learner; arrays or `jax.ShapeDtypeStruct`.
@@ -157,7 +157,7 @@ class Algorithm(ABC):
         return None
 
     def num_samples(self, num_steps: int) -> int | None:
-        """Returns how many samples the updates of an iteration go over; `None` if not known.
+        """Returns the number of samples in an iteration's updates; `None` if unknown.
 
         Args:
           num_steps: environment steps in the trajectory.

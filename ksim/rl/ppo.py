@@ -51,7 +51,7 @@ class PPOLearner:
 
 @dataclasses.dataclass(frozen=True)
 class PPO(Algorithm):
-    """Clipped PPO whose devices agree as `synchronisation` says.
+    """Clipped PPO on devices that agree by `synchronisation`.
 
     Attributes:
       optimizer: turns gradients into steps (clipping included).
@@ -250,7 +250,7 @@ class PPO(Algorithm):
         is_valid = trajectory.is_valid.astype(jnp.float32)
 
         def means(*samples: Array) -> tuple[Array, ...]:
-            """Over all samples of all devices, those that are not valid counted as 0."""
+            """Returns means over all samples of all devices; invalid ones count as 0."""
             local = tuple(jnp.mean(jnp.where(trajectory.is_valid, x, 0)) for x in samples)
             return mean_over_devices(local, self.synchronisation.axis_name)
 
@@ -303,7 +303,7 @@ class PPO(Algorithm):
     def _whole_loss(
         self, learner: PPOLearner, model: Model, minibatch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Metrics]:
-        """Returns the loss with what extensions add to it."""
+        """Returns the loss with the terms of extensions."""
         loss, metrics = self.loss(model, minibatch, key)
         for index, extension in enumerate(self.extensions):
             state = learner.extensions[extension.name]

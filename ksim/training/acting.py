@@ -1,4 +1,4 @@
-"""The contract between what acts in a run and what learns: where each is, and when."""
+"""The contract between actor and learner of a run: the place and the time of acting."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Acting(ABC):
-    """Says where a run acts, and takes states and rollouts from one layout to the other.
+    """Chooses the devices that act, and converts states and rollouts between both layouts.
 
     Arguments `learner` are the partitioner of what learns.
     """
 
     has_own_state: ClassVar[bool]
-    """True if the train state that acts is another one than that which learns."""
+    """True if the state that acts is separate from the one that learns."""
 
     @abstractmethod
     def partitioner(self, learner: Partitioner) -> Partitioner:
-        """Returns what acts."""
+        """Returns the partitioner that acts."""
 
     @abstractmethod
     def to_actor(self, learner: Partitioner, train_state: Any) -> Any:
@@ -35,7 +35,7 @@ class Acting(ABC):
     def to_learner(
         self, learner: Partitioner, trajectory: Trajectory, statistics: RolloutStatistics
     ) -> tuple[Trajectory, RolloutStatistics]:
-        """Returns what was acted, in the layout of what learns."""
+        """Returns a rollout in the learner's layout."""
 
     @abstractmethod
     def shapes_to_learn_from(
@@ -45,11 +45,11 @@ class Acting(ABC):
 
     @abstractmethod
     def placed_shapes(self, train_state_shapes: Any) -> Any:
-        """Returns shapes of the own state that acts, as it is placed; `None` if there is none."""
+        """Returns shapes of the separate acting state after placement; `None` without one."""
 
     @abstractmethod
     def place(self, train_state: Any) -> Any:
-        """Places a whole train state as the own state that acts; `None` if there is none."""
+        """Places a whole train state as the separate acting state; `None` without one."""
 
     @abstractmethod
     def gather(self, acting_state: Any) -> Any:
@@ -57,7 +57,7 @@ class Acting(ABC):
 
     @abstractmethod
     def new_actor(self, program: Program, rollout: Any) -> Actor:
-        """Returns what calls the compiled rollout of a run."""
+        """Returns an actor that calls the compiled rollout of a run."""
 
 
 class Actor(ABC):
@@ -75,7 +75,7 @@ class Actor(ABC):
 
     @abstractmethod
     def rollout_seconds(self, acted: Acted, waited: float) -> float:
-        """Returns how long a rollout took, given how long `act` did, s."""
+        """Returns the time of a rollout, given that of `act`, s."""
 
 
 @dataclasses.dataclass(frozen=True)

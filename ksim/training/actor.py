@@ -1,4 +1,4 @@
-"""Acting in turn with learning, on the same devices."""
+"""Acts in turn with learning, on the same devices."""
 
 import time
 from typing import Any
@@ -64,7 +64,7 @@ class ActorInTurn(Actor):
 
 
 class InTurn(Acting):
-    """The devices that learn act, in turn, with the state that learns."""
+    """Lets the devices that learn act in turn, with the state that learns."""
 
     has_own_state = False
 

@@ -1,4 +1,4 @@
-"""Compiling the program of a run, once, where a person can see it."""
+"""Compiles the program of a run once, and shows it."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

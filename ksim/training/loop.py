@@ -53,7 +53,7 @@ class LoopSettings:
 
 
 class TrainingLoop:
-    """Runs a program until its last iteration, or until it is told to stop.
+    """Runs a program until its last iteration, or a signal to stop.
 
     Attributes:
       stopped_by: the signal that ended the run, in words; None if none did.
@@ -129,7 +129,7 @@ class TrainingLoop:
         return RunState.place(self._program, start.parts(self._program, self._settings.seed))
 
     def _save_workload(self) -> None:
-        """Says for `ksim plan` what a run is; measured when telemetry is."""
+        """Writes the workload of a run for `ksim plan`; measured when telemetry is."""
         workload = Workload.of(self._program, self._processes)
         if self._directory is not None and self._processes.is_main:
             workload.save(self._directory.path)
@@ -193,7 +193,7 @@ class TrainingLoop:
         return metrics
 
     def _decide_together(self, state: RunState, stop: GracefulStop) -> bool:
-        """Settles what signals and clocks say, which one process may see and another not.
+        """Agrees among processes on signals and clocks, which one may see and another not.
 
         Returns:
           Whether it is time to save, by the clock of process 0.
@@ -221,7 +221,7 @@ class TrainingLoop:
         return is_last or self.is_return_reached
 
     def _is_time_to_evaluate(self, metrics: Metrics, state: RunState) -> bool:
-        """The same in all processes, as all metrics are that do not measure time."""
+        """Returns the same in all processes, like all metrics that do not measure time."""
         return (
             is_due(self._settings.eval_every_n_steps, state.iteration)
             or self._is_finished(state)
@@ -229,6 +229,6 @@ class TrainingLoop:
         )
 
     def _has_returned(self, metrics: Metrics, *names: str) -> bool:
-        """Returns whether each of some metrics is at least `stop_at_return`."""
+        """Returns whether all of these metrics are at least `stop_at_return`."""
         least = self._settings.stop_at_return
         return least is not None and all(metrics.get(name, -math.inf) >= least for name in names)

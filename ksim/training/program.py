@@ -125,7 +125,7 @@ class Program:
     def to_learner(
         self, trajectory: Trajectory, statistics: RolloutStatistics
     ) -> tuple[Trajectory, RolloutStatistics]:
-        """Returns what was acted, from the layout of what acts to that of what learns."""
+        """Returns a rollout in the learner's layout, given it in the actor's."""
         return self.acting.to_learner(self.partitioner, trajectory, statistics)
 
     def initial_train_state(self, seed: int) -> TrainState:
@@ -220,7 +220,7 @@ class Program:
         return dataclasses.replace(everywhere, learner=self.algorithm.specs(shapes.learner))
 
     def rollout_request(self, stream: int, index: int) -> Any:
-        """Returns the request for a rollout, in the layout of what acts.
+        """Returns the request for a rollout, in the actor's layout.
 
         Args:
           stream: `TRAIN`, which explores, or `EVALUATE`, which does not.
@@ -239,7 +239,7 @@ class Program:
         return self.partitioner.place_state(train_state, self.state_specs)
 
     def placed_shapes(self) -> tuple[Any, Any, Any]:
-        """Returns what the states of a run are like once they lie on the devices.
+        """Returns shapes, dtypes and shardings of a run's states after placement.
 
         Returns:
           Of the train state, of the environments, and of the train state that acts: `None` if that
@@ -301,7 +301,7 @@ class Program:
     def _informed(
         self, env_state: EnvState, train_state: TrainState, request: RolloutRequest
     ) -> EnvState:
-        """Returns the environments with what the run tells them: the level, and its memory."""
+        """Returns the environments with the run's level and memory in them."""
         level = jnp.full_like(env_state.level, train_state.level)
         if self.curriculum.is_per_environment:  # evaluations are at the mean level
             level = jnp.where(request.stream == TRAIN, env_state.level, level)
@@ -371,7 +371,7 @@ class Program:
     def _unexpected_drift(
         self, train_state: TrainState, is_identical: Bool[Array, ""]
     ) -> Float[Array, ""]:
-        """Returns how far apart the parameters of the devices are; sends them only if they are."""
+        """Returns the drift of parameters between devices; sends them only if they differ."""
         specs = self.algorithm.acting_part(self.state_specs.learner)
         return lax.cond(
             is_identical,

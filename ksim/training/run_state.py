@@ -44,7 +44,7 @@ class RunState:
 
     @classmethod
     def place(cls, program: Program, parts: Mapping[str, Any]) -> "RunState":
-        """Puts whole parts where they belong; without `acting`, what learned last acts."""
+        """Places whole parts on the devices; without `acting`, the last learned state acts."""
         train_state = parts["train"]
         return cls(
             train_state=program.place_train_state(train_state),

@@ -1,4 +1,4 @@
-"""Checkpoints of a run: when one is due, what goes into it, and which are kept."""
+"""Saves the checkpoints of a run when they are due, and prunes old ones."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ class SaveSettings:
 
 
 class Saver:
-    """Saves a run: every so often, at its end, and when an evaluation was the best so far.
+    """Saves a run periodically, at its end, and after the best evaluation so far.
 
     Attributes:
       best_return: the highest mean return of an evaluation of which a checkpoint is kept; -inf if
@@ -58,7 +58,7 @@ class Saver:
         self._evaluation_return = -math.inf
 
     def begin(self, start: Start, iteration: int) -> None:
-        """Notes where the run starts, and the best of the checkpoints that it has already."""
+        """Notes the start of the run, and the best return among its checkpoints."""
         self._saved_iteration = iteration
         kept = -math.inf
         if self._directory is not None and self._processes.is_main:
@@ -66,7 +66,7 @@ class Saver:
         self.best_return = self._processes.from_main("the best evaluation", kept)
 
     def note_evaluation(self, iteration: int, mean_return: float) -> None:
-        """Notes what an evaluation returned on average."""
+        """Notes the mean return of an evaluation."""
         self._evaluated_iteration = iteration
         self._evaluation_return = mean_return
 
@@ -83,12 +83,12 @@ class Saver:
             self._save(state)
 
     def save_end(self, state: RunState) -> None:
-        """Saves where the run ends, unless that is saved already or where it started."""
+        """Saves the end of the run, unless it is saved already or is the start."""
         if self._saved_iteration != state.iteration:
             self._save(state)
 
     def _save(self, state: RunState) -> None:
-        """Saves all parts in the global layout, then removes what is too old.
+        """Saves all parts in the global layout, then removes old checkpoints.
 
         All processes give theirs; process 0 writes.
         """
@@ -109,5 +109,5 @@ class Saver:
 
 
 def is_due(period: int | None, iteration: int) -> bool:
-    """Returns whether something that happens every so many iterations happens now."""
+    """Returns whether an event with a period in iterations is due now."""
     return period is not None and iteration % period == 0

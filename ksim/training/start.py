@@ -33,7 +33,7 @@ class Start:
 
     @classmethod
     def of(cls, config: RunConfig) -> Start:
-        """Finds what a run continues from, its own newest checkpoint or the one named.
+        """Finds the checkpoint that a run continues: its own newest one, or the one named.
 
         A run directory that was named and has checkpoints goes before `load_from_ckpt_path`, so
         that the same command goes on when it is given again. Not so if that lies in this very
@@ -50,16 +50,16 @@ class Start:
 
     @property
     def path(self) -> Path | None:
-        """The checkpoint's place; `None` if there is none."""
+        """Path of the checkpoint; `None` if there is none."""
         return None if self.checkpoint is None else self.checkpoint.path
 
     @property
     def step(self) -> int:
-        """Iterations that are finished."""
+        """Number of finished iterations."""
         return 0 if self.checkpoint is None else self.checkpoint.step
 
     def require_checkpoint(self, config: RunConfig) -> SavedCheckpoint:
-        """Returns the checkpoint whose policy is looked at.
+        """Returns the checkpoint of the policy to look at.
 
         Raises:
           ConfigError: if there is none.
@@ -72,7 +72,7 @@ class Start:
         return self.checkpoint
 
     def check(self, program: Program, processes: ProcessGroup) -> None:
-        """Checks, before anything is compiled, that all processes can go on from the same step.
+        """Checks, before anything is compiled, that all processes can continue from one step.
 
         Raises:
           ConfigError: if the checkpoint does not fit the program, or processes found others.
@@ -83,7 +83,7 @@ class Start:
         check_agreement(processes, {"step of the checkpoint to continue": step})
 
     def parts(self, program: Program, seed: int) -> dict[str, Any]:
-        """Returns the parts of the state that a run starts with, as `RunState.place` takes them.
+        """Returns the parts of a run's first state, for `RunState.place`.
 
         Args:
           program: the program.
@@ -118,7 +118,7 @@ class Start:
         return checkpoint.restore(target, part="train/")["train"], checkpoint.path
 
     def text(self, config: RunConfig) -> str:
-        """Says where a run starts, which is not always what `load_from_ckpt_path` names."""
+        """Describes the start of a run, which is not always the one in `load_from_ckpt_path`."""
         if self.checkpoint is None:
             return "begins"
         source = config.load_from_ckpt_path
@@ -127,12 +127,12 @@ class Start:
         return f"continues {self.path}, its own, and not load_from_ckpt_path={source}"
 
     def metadata(self, config: RunConfig, task_name: str, num_envs: int) -> dict[str, Any]:
-        """Returns what is stored with every checkpoint of a run; the seed is of its beginning."""
+        """Returns the metadata of a run's checkpoints; the seed is that of its beginning."""
         seed = self._before.get("seed", config.seed)
         return {"task": task_name, "num_envs": num_envs, "seed": seed}
 
     def differences(self, config: RunConfig, task_name: str) -> list[str]:
-        """Says what a run does otherwise than the checkpoint that it continues, though it fits."""
+        """Warns of options that differ from those of the continued checkpoint."""
         before, found = self._before, []
         seed = before.get("seed", config.seed)
         if config.seed != seed:
@@ -153,7 +153,7 @@ class Start:
         return {} if self.checkpoint is None else self.checkpoint.metadata
 
     def _target(self, program: Program) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """Returns what a run takes of its checkpoint: shapes and dtypes, and the names of parts.
+        """Returns the shapes and dtypes that a run reads of its checkpoint, and names of parts.
 
         What acted in a run that overlapped is of no use to one that does not; and a run that did
         not overlap is continued by what learned last. A memory is never left behind.
@@ -167,7 +167,7 @@ class Start:
 
 
 def check_places(config: RunConfig, task_name: str) -> None:
-    """Checks what a run writes, and what it compares itself with; leaves nothing behind.
+    """Checks the run directory and the baseline of a run; leaves nothing behind.
 
     Raises:
       ConfigError: if the run directory cannot be written, or there is nothing to compare the speed
@@ -190,10 +190,10 @@ def _find(config: RunConfig) -> SavedCheckpoint | None:
 
 
 def _is_trained(config: RunConfig) -> bool:
-    """Returns whether a run learns, or tries whether it can; others look at a policy."""
+    """Returns whether a run learns or tries to; others look at a policy."""
     return config.run_mode in ("train", "verify")
 
 
 def _kind(task_name: str) -> list[str]:
-    """The words of a task's name; a task for several devices is of the kind of that for one."""
+    """Returns the words of a task's name, the same for one device and for several."""
     return [word for word in task_name.split("_") if word != "distributed"]

@@ -1,4 +1,4 @@
-"""The contract of extensions: what may be added to an algorithm without changing it."""
+"""The contract of extensions, which add to an algorithm without changing it."""
 
 from abc import ABC
 from typing import Any
@@ -42,12 +42,12 @@ class Extension(ABC):  # noqa: B024 - each method has a default that adds nothin
     def reward(
         self, state: Any, memory: Any, trajectory: Trajectory, normalizer: RunningMoments | None
     ) -> Float[Array, "T num_envs"]:
-        """Returns what is added to the rewards of this device's steps; zeros by default."""
+        """Returns additional rewards of this device's steps; zeros by default."""
         del state, memory, normalizer
         return jnp.zeros_like(trajectory.reward)
 
     def extend(self, minibatch: Batch) -> Batch:
-        """Returns the minibatch that the loss is of; the same by default.
+        """Returns the minibatch for the loss; unchanged by default.
 
         It may have more environments, with ids of their own, or other values.
         """
@@ -56,7 +56,7 @@ class Extension(ABC):  # noqa: B024 - each method has a default that adds nothin
     def loss(
         self, state: Any, model: Model, minibatch: Batch, key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Metrics]:
-        """Returns what is added to this device's loss of the model, and metrics; 0 by default.
+        """Returns an additional loss of the model on this device, and metrics; 0 by default.
 
         Args:
           state: of the extension; no gradient flows into it.
