@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from ksim.config import unknown_name_message
-from ksim.envs.mujoco.term_values import broken_rule
+from ksim.envs.mujoco.term_values import broken_rule, describe
 from ksim.physics import FieldsRead, PhysicsModel, ReadRecorder, check_computed
 from ksim.physics.computed_fields import is_floating
 from ksim.terms.actuators.base import Actuators
@@ -155,7 +155,7 @@ def _check_types(trial: TermTrial, mj_model: mujoco.MjModel) -> None:
 def _checked_carry(trial: TermTrial, result: Any, carry: Carry) -> Carry:
     """Returns the carry of a call, if value and carry are of the types that they should be."""
     is_pair = type(result) is tuple and len(result) == 2
-    rule, found = "a call returns its value and its carry", f"it returns {result!r:.80}"
+    rule, found = "a call returns its value and its carry", f"it returns {describe(result)}"
     trial.require(is_pair, rule, found, "write `return value, carry`.", TypeError)
     value, moved_on = result
     _check_value(trial, value)
@@ -170,7 +170,7 @@ def _check_value(trial: TermTrial, value: Any) -> None:
     # A level is a single number, as a reward is.
     family = "rewards" if trial.kind is Curriculum else trial.family.name
     advice = broken_rule(family, trial.term, value, trial.family.like(trial.worlds[0]))
-    rule, found = "a value is one of its family", f"it returns {value!r:.120}"
+    rule, found = "a value is one of its family", f"it returns {describe(value)}"
     trial.require(advice is None, rule, found, f"{advice}"[:1].lower() + f"{advice}"[1:], TypeError)
     wanted = jnp.dtype(jnp.bool_ if trial.kind is Termination else jnp.float32)
     for path, leaf in jax.tree_util.tree_leaves_with_path(value):
