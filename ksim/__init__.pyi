@@ -12,6 +12,7 @@ from .envs.environment import Environment as Environment
 from .envs.environment import Timestep as Timestep
 from .envs.mujoco.environment import MujocoEnvironment as MujocoEnvironment
 from .envs.mujoco.terms import MujocoTerms as MujocoTerms
+from .envs.snake import Snake as Snake
 from .functional.replication import get_num_devices as get_num_devices
 from .functional.replication import replicate as replicate
 from .functional.replication import split_key_across_devices as split_key_across_devices

@@ -5,9 +5,13 @@ from collections.abc import Callable
 from ksim.config import unknown_name_message
 from ksim.envs.cartpole import CartPole
 from ksim.envs.environment import Environment
+from ksim.envs.snake import Snake
 from ksim.functional.interface import EnvParams
 
-_ENVIRONMENTS: dict[str, Callable[[], Environment]] = {"CartPole-v1": CartPole}
+_ENVIRONMENTS: dict[str, Callable[[], Environment]] = {
+    "CartPole-v1": CartPole,
+    "Snake-v0": Snake,
+}
 
 
 def make(name: str) -> tuple[Environment, EnvParams]:
