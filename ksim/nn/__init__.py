@@ -2,6 +2,7 @@
 
 from ksim.nn.action_head import ActionHead, CategoricalHead, NormalHead
 from ksim.nn.actor_critic import ActorCritic
+from ksim.nn.convolution import ConvolutionalTrunk
 from ksim.nn.distribution import Categorical, Distribution, Normal, TanhNormal
 from ksim.nn.model import BoundModel, Model, ModelDefinition, ModelOutput, bind, unroll
 from ksim.nn.network import GRU, MLP, Network, activation_function
@@ -16,6 +17,7 @@ __all__ = [
     "BoundModel",
     "Categorical",
     "CategoricalHead",
+    "ConvolutionalTrunk",
     "Distribution",
     "Model",
     "ModelDefinition",

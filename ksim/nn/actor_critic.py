@@ -1,7 +1,7 @@
 """An actor and a critic, each with its own network and its own observations."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from ksim.config import unknown_name_message
 from ksim.nn.action_head import ActionHead, CategoricalHead, NormalHead
+from ksim.nn.convolution import ConvolutionalTrunk
 from ksim.nn.model import ModelDefinition, ModelOutput
 from ksim.nn.network import GRU, MLP, Network
 
@@ -42,17 +43,8 @@ class ActorCritic(ModelDefinition):
 
     def __post_init__(self) -> None:
         shapes = dict(self.observation_shapes)
-        for option in ("actor_observations", "critic_observations"):
-            names = getattr(self, option)
-            if not names:
-                raise ValueError(
-                    f"ActorCritic({option}=()): name at least one of {', '.join(shapes)}."
-                )
-            for name in names:
-                if name not in shapes:
-                    raise KeyError(
-                        f"ActorCritic({option}={names}): {_no_observation(name, shapes)}"
-                    )
+        _names("actor_observations", self.actor_observations, shapes)
+        _names("critic_observations", self.critic_observations, shapes)
 
     @classmethod
     def create(
@@ -64,6 +56,9 @@ class ActorCritic(ModelDefinition):
         network: str = "mlp",
         hidden_sizes: Iterable[int] = (256, 256),
         activation: str = "elu",
+        conv_channels: Iterable[int] = (),
+        conv_kernels: Iterable[int] = (3,),
+        conv_strides: Iterable[int] = (1,),
         actor_observations: Iterable[str] | None = None,
         critic_observations: Iterable[str] | None = None,
         init_std: float = 1.0,
@@ -78,7 +73,10 @@ class ActorCritic(ModelDefinition):
           distribution: `normal`, `tanh_normal` or `categorical`.
           network: `mlp` or `gru`.
           hidden_sizes: width of each hidden layer; a `gru`'s are all of one width.
-          activation: of an `mlp`; a `gru` has its own.
+          activation: of an `mlp` and of convolutions; a `gru` has its own.
+          conv_channels: channels of each convolutional layer before the network; none by default.
+          conv_kernels: rows and columns of their kernels; one number for each, or for all.
+          conv_strides: their strides; one number for each, or for all.
           actor_observations: observations of the actor; by default all, in alphabetical order.
           critic_observations: observations of the critic; by default all, in alphabetical order.
           init_std: standard deviation of normal distributions at the start.
@@ -86,31 +84,28 @@ class ActorCritic(ModelDefinition):
           matmul_precision: `float32`, or `bfloat16` to round the factors of matrix products.
 
         Raises:
-          ValueError: if an option has none of the values above.
+          ValueError: if an option has none of the values above, or there is nothing to convolve.
           KeyError: if a name is not that of an observation.
         """
-        everything = sorted(observation_shapes)
+        shapes = {name: tuple(shape) for name, shape in sorted(observation_shapes.items())}
+        actor_names = _names("actor_observations", actor_observations, shapes)
+        critic_names = _names("critic_observations", critic_observations, shapes)
         head = _head(distribution, action_size, init_std, is_std_state_dependent)
         hidden = tuple(hidden_sizes)
+        layers = (tuple(conv_channels), tuple(conv_kernels), tuple(conv_strides))
 
-        def make(output_size: int, output_scale: float) -> Network:
-            return _network(
-                network, hidden, output_size, activation, output_scale, matmul_precision
-            )
+        def make(names: tuple[str, ...], size: int, scale: float) -> Network:
+            behind = _network(network, hidden, size, activation, scale, matmul_precision)
+            seen = tuple(shapes[name] for name in names)
+            return ConvolutionalTrunk(behind, seen, *layers, activation) if layers[0] else behind
 
         return cls(
-            actor=make(head.num_outputs, output_scale=0.01),
-            critic=make(1, output_scale=1.0),
+            actor=make(actor_names, head.num_outputs, scale=0.01),
+            critic=make(critic_names, 1, scale=1.0),
             head=head,
-            actor_observations=tuple(
-                everything if actor_observations is None else actor_observations
-            ),
-            critic_observations=tuple(
-                everything if critic_observations is None else critic_observations
-            ),
-            observation_shapes=tuple(
-                (name, tuple(observation_shapes[name])) for name in everything
-            ),
+            actor_observations=actor_names,
+            critic_observations=critic_names,
+            observation_shapes=tuple(shapes.items()),
         )
 
     def init(self, key: Key[Array, ""]) -> dict[str, PyTree]:
@@ -221,6 +216,17 @@ def _network(
             " of one width. Write hidden_sizes=(256, 256) for two layers of 256."
         )
     return GRU(hidden_sizes[0], len(hidden_sizes), output_size, output_scale, matmul_precision)
+
+
+def _names(option: str, names: Iterable[str] | None, known: Collection[str]) -> tuple[str, ...]:
+    """Returns what a network sees, by default everything; checks that it exists."""
+    names = tuple(known if names is None else names)
+    if not names:
+        raise ValueError(f"ActorCritic({option}=()): name at least one of {', '.join(known)}.")
+    for name in names:
+        if name not in known:
+            raise KeyError(f"ActorCritic({option}={names}): {_no_observation(name, known)}")
+    return names
 
 
 def _no_observation(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from ksim.config.concerns.devices import (
     check_divides,
     check_fsdp_divides,
 )
-from ksim.config.concerns.network import ACTIVATIONS, NetworkConfig
+from ksim.config.concerns.network import ACTIVATIONS, NetworkConfig, convolution_sizes
 from ksim.config.concerns.physics import PhysicsConfig, count_substeps
 from ksim.config.concerns.ppo import (
     SCHEDULES,
@@ -52,6 +52,7 @@ __all__ = [
     "check_divides",
     "check_fsdp_divides",
     "check_process_id",
+    "convolution_sizes",
     "count_substeps",
     "split_address",
 ]
