@@ -62,6 +62,8 @@ class Snake(Environment):
     with its head, of the food and of the head; those of earlier steps come first.
     """
 
+    ctrl_dt = 0.1  # for films: ten moves in a second
+
     def __init__(
         self,
         grid_size: int = 12,

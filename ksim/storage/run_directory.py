@@ -32,6 +32,11 @@ class RunDirectory:
         return self.path / "metrics.jsonl"
 
     @property
+    def csv_path(self) -> Path:
+        """The same as a table, if the run writes one."""
+        return self.path / "metrics.csv"
+
+    @property
     def tensorboard_path(self) -> Path:
         """The folder of TensorBoard's event files."""
         return self.path / "tensorboard"

@@ -1,4 +1,4 @@
-"""Settles the options that depend on the devices: environments, their scaling, precision."""
+"""Settles the options that depend on others or on devices: environments, length, precision."""
 
 from __future__ import annotations
 
@@ -98,7 +98,12 @@ def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, d
         def build(num_envs: int) -> Program:
             other = copy.copy(task)
             other.config = dataclasses.replace(
-                config, num_envs=num_envs, batch_size=num_envs // num_batches
+                config,
+                num_envs=num_envs,
+                batch_size=num_envs // num_batches,
+                # How long the run is comes after its size, and a trial is as long as any.
+                total_timesteps=None,
+                max_steps=config.max_steps or 1,
             )
             return other.build()
 
@@ -170,6 +175,34 @@ def _choose_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[st
     with RunStatus(is_shown=task.is_progress_shown) as status:
         models = {precision: model_shapes(precision) for precision in PRECISIONS}
         return matmul_times(models, minibatch, status, config.is_compilation_cached).choice()
+
+
+def settle_total_timesteps(config: Any, rollout_length: int) -> tuple[Any, str]:
+    """Turns `total_timesteps` into iterations, rounded down.
+
+    Args:
+      config: with the environments over all devices.
+      rollout_length: control steps of an iteration.
+
+    Returns:
+      The config with `max_steps` that says the same, and how it follows.
+
+    Raises:
+      ConfigError: if it is less than one iteration.
+    """
+    per_iteration = config.num_envs * rollout_length
+    max_steps = config.total_timesteps // per_iteration
+    how = f"{config.num_envs} environments * {rollout_length} steps = {per_iteration}"
+    if max_steps < 1:
+        raise ConfigError(
+            f"total_timesteps={config.total_timesteps} is less than one iteration: {how}. Write"
+            f" total_timesteps={per_iteration} or more, or lower num_envs or the rollout's length."
+        )
+    note = (
+        f"follows from total_timesteps={config.total_timesteps}, in iterations of {how}, rounded"
+        f" down: {max_steps * per_iteration} steps."
+    )
+    return dataclasses.replace(config, total_timesteps=None, max_steps=max_steps), note
 
 
 def settle_weak_scaling(config: ConfigT, num_devices: int) -> tuple[ConfigT, dict[str, str]]:

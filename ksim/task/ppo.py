@@ -25,7 +25,7 @@ class PPOConfig(RLConfig, LearningConfig):
     def validate(self) -> None:
         """See `Config.validate`."""
         super().validate()
-        if self.learning_rate_schedule in TIMED_SCHEDULES and self.max_steps is None:
+        if self.learning_rate_schedule in TIMED_SCHEDULES and not self.has_end:
             raise ConfigError(
                 f"learning_rate_schedule={self.learning_rate_schedule} needs the length of the"
                 " run. Write max_steps=1000, or learning_rate_schedule=constant."

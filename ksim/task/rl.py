@@ -235,10 +235,17 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
           ValueError, TypeError, KeyError: if the hooks or options do not fit together.
         """
         self.settle()
-        from ksim.task.automatic import MATMUL_PRECISION, settle_matmul_precision
+        from ksim.task.automatic import (
+            MATMUL_PRECISION,
+            settle_matmul_precision,
+            settle_total_timesteps,
+        )
         from ksim.training.actor import InTurn
         from ksim.training.program import Program
 
+        if self.config.total_timesteps is not None:
+            length = self.config.rollout_length(self.environment.ctrl_dt)
+            self.config, self._notes["max_steps"] = settle_total_timesteps(self.config, length)
         if self.config.matmul_precision == "auto":
             self.config, self._notes["matmul_precision"] = settle_matmul_precision(self, self.start)
 

@@ -12,6 +12,7 @@ from typing import SupportsFloat
 from ksim.config import save_config
 from ksim.config.concerns import PhysicsConfig, TrainingConfig
 from ksim.parallel.processes import ProcessGroup, current_processes, report_to_launcher
+from ksim.reporting.csv_logger import CsvLogger
 from ksim.reporting.loggers import (
     JsonLinesLogger,
     MetricsLogger,
@@ -96,7 +97,7 @@ def train(program: Program, config: TrainingConfig, start: Start) -> RunResult:
         recorder = _LastMetrics()
         loggers: list[MetricsLogger] = [recorder]
         if processes.is_main:
-            loggers += _open_loggers(run_directory, start.step, context)
+            loggers += _open_loggers(run_directory, config, start.step, context)
         else:
             print(_introduction_of_other(processes), flush=True)
         status = RunStatus(config.max_steps, is_shown=processes.is_main)
@@ -140,17 +141,20 @@ def _open_run_directory(
 
 
 def _open_loggers(
-    run_directory: RunDirectory, finished: int, context: contextlib.ExitStack
+    run_directory: RunDirectory,
+    config: TrainingConfig,
+    finished: int,
+    context: contextlib.ExitStack,
 ) -> list[MetricsLogger]:
     """Opens the files of a run that grow; `context` closes them."""
     context.enter_context(contextlib.closing(attach_log_file(run_directory.log_path)))
-    return [
-        context.enter_context(contextlib.closing(logger))
-        for logger in (
-            JsonLinesLogger(run_directory.metrics_path, finished + 1),
-            TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
-        )
+    loggers: list[MetricsLogger] = [
+        JsonLinesLogger(run_directory.metrics_path, finished + 1),
+        TensorBoardLogger(run_directory.tensorboard_path, finished + 1),
     ]
+    if config.has_metrics_csv:
+        loggers.append(CsvLogger(run_directory.csv_path, finished + 1))
+    return [context.enter_context(contextlib.closing(logger)) for logger in loggers]
 
 
 def evaluate_checkpoint(

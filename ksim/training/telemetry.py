@@ -101,6 +101,7 @@ class Telemetry:
         metrics = {
             "throughput/env_steps_per_second": rate,
             "throughput/env_steps_per_second_per_device": rate / self.num_devices,
+            "time/global_fps": rate,  # by the name that users of other libraries look for
             "time/rollout_seconds": rollout_seconds,
             "time/update_seconds": update_seconds,
             "time/rollout_share": rollout_seconds / seconds,

@@ -20,6 +20,7 @@ def test_metrics_by_hand():
     assert telemetry.metrics(600, 2.0, rollout_seconds=1.5, update_seconds=0.5) == {
         "throughput/env_steps_per_second": 300,  # 600 / (1.5 + 0.5)
         PER_DEVICE: 75,
+        "time/global_fps": 300,
         "time/rollout_seconds": 1.5,
         "time/update_seconds": 0.5,
         "time/rollout_share": 0.75,
@@ -47,7 +48,7 @@ def test_what_is_not_known_is_left_out():
     metrics = Telemetry(num_devices=1).metrics(8, 2.0, 1.0, 1.0)
     assert metrics.keys() == {
         *("throughput/env_steps_per_second", PER_DEVICE),
-        *("time/rollout_seconds", "time/update_seconds"),
+        *("time/global_fps", "time/rollout_seconds", "time/update_seconds"),
         *("time/rollout_share", "time/update_share"),
     }
 

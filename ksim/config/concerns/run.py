@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ksim.config.config import Config
-from ksim.config.option import ConfigError, option
+from ksim.config.option import ConfigError, option, options_of
 
 RUN_MODES = ("train", "verify", "evaluate", "view", "render")
 
@@ -27,6 +27,16 @@ class RunConfig(Config):
         help="Iterations (rollout and update) after which the run ends; null runs until stopped.",
         unit="iterations",
         minimum=1,
+    )
+    total_timesteps: int | None = option(
+        None,
+        help="Steps of all environments together after which the run ends, in place of max_steps,"
+        " which follows: rounded down to whole iterations.",
+        unit="steps",
+        minimum=1,
+    )
+    has_metrics_csv: bool = option(
+        False, help="Write metrics.csv too, one row for each iteration, beside metrics.jsonl."
     )
     seed: int = option(
         0, help="Seed of every random number of the run.", minimum=0, maximum=2**31 - 1
@@ -67,6 +77,18 @@ class RunConfig(Config):
             value = getattr(self, name)
             if value is not None and value.strip().lower() in ("", "none"):
                 raise ConfigError(f'{name}="{value}" is no path. For none write {name}=null')
+        default = options_of(type(self))["max_steps"].default
+        if self.total_timesteps is not None and self.max_steps not in (None, default):
+            raise ConfigError(
+                f"total_timesteps={self.total_timesteps} and max_steps={self.max_steps} both say"
+                " how long the run is. Leave one of them out; where a file gives it, write"
+                " total_timesteps=null or max_steps=null behind the file."
+            )
+
+    @property
+    def has_end(self) -> bool:
+        """True if the length of the run is known beforehand."""
+        return self.max_steps is not None or self.total_timesteps is not None
 
 
 @dataclass
