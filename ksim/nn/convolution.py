@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PyTree
 from ksim.config.concerns import convolution_sizes
 from ksim.config.value import value_text
 from ksim.nn.network import Network, activation_function
+from ksim.xla.convolution.images import convolve_images
 
 Shape = tuple[int, ...]
 
@@ -65,6 +66,7 @@ class ConvolutionalTrunk(Network):
                 (kernel, kernel),
                 (stride, stride),
                 kernel_init=nn.initializers.orthogonal(math.sqrt(2)),
+                conv_general_dilated=convolve_images,
                 name=f"convolution_{i}",
             )
             image = activation_function(self.activation)(layer(image))

@@ -52,6 +52,7 @@ OF_OTHERS = {
         "leaves of any pytree: arrays, shapes, numbers"
     ),
     ("ksim/xla/bfloat16_product.py", "except (ImportError, AttributeError, TypeError)"): "JAX",
+    ("ksim/xla/convolution/images.py", "except (ImportError, AttributeError, TypeError)"): "JAX",
     ("ksim/xla/false_alarms.py", "except (ImportError, AttributeError)"): "JAX",
     ("ksim/xla/gloo.py", "except (ImportError, AttributeError)"): "JAX",
     ("ksim/xla/gloo.py", "hasattr(os, 'SCHED_BATCH')"): "Linux alone",
