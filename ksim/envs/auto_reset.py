@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Key
 
@@ -91,3 +92,7 @@ class AutoResetWrapper(Wrapper):
     def randomized_physics(self, state: AutoResetState) -> Any:
         """See `Environment.randomized_physics`."""
         return self.within.randomized_physics(state.environment)
+
+    def picture(self, state: AutoResetState) -> np.ndarray | None:
+        """See `Environment.picture`."""
+        return self.within.picture(state.environment)

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jaxtyping import Array, Bool, Float, Key
 
@@ -210,6 +211,14 @@ class Environment(ABC):
         """Returns what of a state was drawn for the physics of its episode; `()` if nothing was."""
         del state
         return ()
+
+    def picture(self, state: State) -> np.ndarray | None:
+        """Returns a picture of a state on the host, `[rows, columns, 3]` uint8, for films.
+
+        `None`, by default, if it has none; MuJoCo draws the worlds that are made of its models.
+        """
+        del state
+        return None
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """Returns the shape of each observation by name."""

@@ -5,11 +5,13 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from ksim.envs.environment import DiscreteActions, Environment, RunContext, Timestep
+from ksim.envs.snake_picture import draw_board
 
 START_LENGTH = 3
 LEFT, RIGHT, UP, DOWN = range(4)
@@ -136,6 +138,10 @@ class Snake(Environment):
         """See `Environment.step_or_reset`; a start and a step share the search for a free cell."""
         del context
         return self._step(state, action, key, is_reset)
+
+    def picture(self, state: SnakeState) -> np.ndarray:
+        """Returns a picture of the board, 16 pixels a cell."""
+        return draw_board(np.asarray(state.age), int(state.head), int(state.food))
 
     def _step(
         self,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array, Key
 
 from ksim.envs.environment import ActionSpace, Environment, State
@@ -14,8 +15,8 @@ class Wrapper(Environment):
     """Passes on the properties of the environment within; subclasses write `reset` and `step`.
 
     They also override `step_or_reset` (the default calls both), `observation_shapes` if their
-    observations differ, and `initial_state`, `first_state` and `randomized_physics` if their state
-    differs.
+    observations differ, and `initial_state`, `first_state`, `randomized_physics` and `picture` if
+    their state differs.
 
     Attributes:
       within: the environment within, which may be a wrapper too.
@@ -75,6 +76,10 @@ class Wrapper(Environment):
     def randomized_physics(self, state: State) -> Any:
         """See `Environment.randomized_physics`."""
         return self.within.randomized_physics(state)
+
+    def picture(self, state: State) -> np.ndarray | None:
+        """See `Environment.picture`."""
+        return self.within.picture(state)
 
     def observation_shapes(self) -> dict[str, tuple[int, ...]]:
         """See `Environment.observation_shapes`."""

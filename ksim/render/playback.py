@@ -19,6 +19,13 @@ STEPS_AT_ONCE = 25
 """Control steps that are played by one call, between two signs of progress."""
 
 
+def is_drawn(environment: Environment) -> bool:
+    """Returns whether an environment draws pictures of itself; tried on a state of zeros."""
+    if isinstance(environment, MujocoEnvironment):
+        return False
+    return environment.picture(jax.device_get(environment.initial_state())) is not None
+
+
 def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment:
     """Returns the environment if it has a MuJoCo model to draw.
 
@@ -28,24 +35,40 @@ def require_mujoco(environment: Environment, run_mode: str) -> MujocoEnvironment
     if not isinstance(environment, MujocoEnvironment):
         raise ConfigError(
             f"run_mode={run_mode} shows MuJoCo models, and this task's world is a"
-            f" {type(environment).__name__}. Write run_mode=evaluate."
+            f" {type(environment).__name__}. Write run_mode=evaluate{_instead(environment)}."
         )
     return environment
 
 
+def _instead(environment: Environment) -> str:
+    return ", or run_mode=render" if is_drawn(environment) else ""
+
+
+def positions(state: Any) -> Array:
+    """Returns `qpos` of a state of a MuJoCo world."""
+    qpos: Array = state.physics.qpos
+    return qpos
+
+
+def pose(state: Any) -> tuple[Array, Array]:
+    """Returns `qpos` and `qvel` of a state of a MuJoCo world."""
+    return state.physics.qpos, state.physics.qvel
+
+
 def stepper(
-    environment: MujocoEnvironment,
+    environment: Environment,
     policy: Policy,
     context: RunContext,
     seed: int,
-) -> tuple[Callable[[Any], tuple[Any, tuple[Any, Any]]], Any]:
+    shown_of: Callable[[Any], Any] = pose,
+) -> tuple[Callable[[Any], tuple[Any, Any]], Any]:
     """Returns a jitted function that acts once, and the state to start it with.
 
-    The function returns the next state, and `qpos` and `qvel` to show. An episode that has ended
-    is followed by another; the first call only begins one.
+    The function returns the next state, and what is to be shown of the environment's. An episode
+    that has ended is followed by another; the first call only begins one.
     """
 
-    def step(carry: Any) -> tuple[Any, tuple[Any, Any]]:
+    def step(carry: Any) -> tuple[Any, Any]:
         state, observations, model_carry, is_over, key = carry
         keys = jax.random.split(key, 3)
         state, timestep, model_carry, _ = act_once(
@@ -59,8 +82,7 @@ def stepper(
             keys[1:],
         )
         is_over = timestep.is_terminated | timestep.is_truncated
-        shown = (state.physics.qpos, state.physics.qvel)
-        return (state, timestep.observations, model_carry, is_over, keys[0]), shown
+        return (state, timestep.observations, model_carry, is_over, keys[0]), shown_of(state)
 
     key = jax.random.key(seed)
     first = (
@@ -74,25 +96,28 @@ def stepper(
 
 
 def record(
-    environment: MujocoEnvironment,
+    environment: Environment,
     policy: Policy,
     context: RunContext,
     seed: int,
     num_steps: int,
     on_progress: OnProgress = lambda share: None,
-) -> np.ndarray:
-    """Returns the poses `[num_steps, nq]` of one environment, beginning with a new episode."""
-    step, state = stepper(environment, policy, context, seed)
+    shown_of: Callable[[Any], Any] = positions,
+) -> Any:
+    """Returns what is shown of one environment, `[num_steps, ...]`, beginning with a new episode.
+
+    By default positions, `[num_steps, nq]`.
+    """
+    step, state = stepper(environment, policy, context, seed, shown_of)
     steps_at_once = min(num_steps, STEPS_AT_ONCE)
 
     @jax.jit
-    def play(state: Any) -> tuple[Any, Array]:
-        state, (qpos, _) = jax.lax.scan(lambda state, _: step(state), state, None, steps_at_once)
-        return state, qpos
+    def play(state: Any) -> tuple[Any, Any]:
+        return jax.lax.scan(lambda state, _: step(state), state, None, steps_at_once)
 
-    poses: list[np.ndarray] = []
+    parts: list[Any] = []
     for begun in range(0, num_steps, steps_at_once):
-        state, qpos = play(state)
-        poses.append(np.asarray(qpos))
+        state, shown = play(state)
+        parts.append(jax.device_get(shown))
         on_progress(min(1.0, (begun + steps_at_once) / num_steps))
-    return np.concatenate(poses)[:num_steps]
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:num_steps], *parts)
