@@ -1,11 +1,15 @@
 """Tries a run before it starts: its devices, memory and speed, and what is wrong with it."""
 
 import dataclasses
+from collections.abc import Callable
 
+from ksim.config import ConfigError
 from ksim.config.concerns import RunConfig
 from ksim.parallel import CollectiveSpeed, free_bytes
 from ksim.parallel.processes import ProcessGroup, current_processes
 from ksim.preflight import report
+from ksim.preflight.checklist import Check
+from ksim.preflight.checks import run_checks
 from ksim.preflight.device_fit import DeviceFit, device_fit
 from ksim.preflight.distinctness import Distinctness, count_distinct
 from ksim.preflight.program_memory import program_memory
@@ -26,6 +30,7 @@ class Preflight:
       distinctness: counts of different environments.
       metrics: `throughput/...`, `time/...` and `communication/...` of one iteration.
       num_processes: processes of the run.
+      checks: the checklist.
     """
 
     fit: DeviceFit
@@ -33,6 +38,19 @@ class Preflight:
     distinctness: Distinctness
     metrics: dict[str, float]
     num_processes: int
+    checks: tuple[Check, ...]
+
+    def require_passed(self) -> None:
+        """Raises if a check of the list has failed.
+
+        Raises:
+          ConfigError: if one has; it names all that have.
+        """
+        failed = [str(check).strip() for check in self.checks if check.has_passed is False]
+        if failed:
+            raise ConfigError(
+                f"{len(failed)} of {len(self.checks)} checks failed. " + ". ".join(failed) + "."
+            )
 
     def warnings(self) -> list[str]:
         """Returns likely mistakes, each with its remedy."""
@@ -54,7 +72,12 @@ class Preflight:
         return found
 
 
-def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
+def verify(
+    program: Program,
+    config: RunConfig,
+    num_batches: int,
+    on_one_device: Callable[[], Program] | None = None,
+) -> Preflight:
     """Compiles a program, runs two iterations of it, and shows the results.
 
     Nothing is kept. All processes of a run call this together; the first one shows.
@@ -63,6 +86,8 @@ def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
       program: the built task.
       config: options of the run: its seed, and whether compiled programs are kept.
       num_batches: minibatches in a pass; a smaller run keeps their number.
+      on_one_device: builds the same task on one device, to compare the speed with; `None` if that
+        cannot be.
 
     Raises:
       ConfigError: if the run cannot succeed, with what to write instead. Without enough memory,
@@ -90,25 +115,34 @@ def verify(program: Program, config: RunConfig, num_batches: int) -> Preflight:
             times.update_seconds,
         )
         distinctness = count_distinct(program, seed, trial.env_state)
+        speed = collective_speed(partitioner)
+        checks = run_checks(trial, times, config, speed, processes, on_one_device)
     preflight = Preflight(
         fit=fit,
-        speed=collective_speed(partitioner),
+        speed=speed,
         distinctness=distinctness,
         metrics=metrics,
         num_processes=processes.count,
+        checks=checks,
     )
     if processes.is_main:
-        report.show_lines(
-            [
-                *(f"{name}: {note}" for name, note in program.notes.items()),
-                *report.memory_lines(fit),
-                *report.speed_lines(preflight.metrics, preflight.speed),
-                *report.difference_lines(distinctness, program.num_envs),
-                *report.agreement_lines(preflight.num_processes),
-                *(f"Warning: {warning}" for warning in preflight.warnings()),
-            ]
-        )
+        _show(preflight, program)
     return preflight
+
+
+def _show(preflight: Preflight, program: Program) -> None:
+    report.show_lines(
+        [
+            *(f"{name}: {note}" for name, note in program.notes.items()),
+            *report.memory_lines(preflight.fit),
+            *report.speed_lines(preflight.metrics, preflight.speed),
+            *report.difference_lines(preflight.distinctness, program.num_envs),
+            *report.agreement_lines(preflight.num_processes),
+            *(f"Warning: {warning}" for warning in preflight.warnings()),
+            "Checklist:",
+            *map(str, preflight.checks),
+        ]
+    )
 
 
 def _free_bytes(program: Program, processes: ProcessGroup) -> list[int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import logging
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ksim.parallel import Partitioner, Synchronisation
     from ksim.parallel.processes import ProcessGroup
     from ksim.preflight.verification import Preflight
+    from ksim.training.program import Program
     from ksim.training.run import RunResult
 
 logger = logging.getLogger(__name__)
@@ -191,6 +193,21 @@ class DistributedRLTask(RLTask[ConfigT], Generic[ConfigT]):
 
         with failures_reported():
             return super().verify_setup()
+
+    def _on_one_device(self) -> Callable[[], Program] | None:
+        """See `RLTask._on_one_device`; with as many environments as a device has here."""
+        num_devices = self.partitioner.num_devices
+        if num_devices == 1 or self.processes.count > 1:
+            return None
+        config = dataclasses.replace(
+            self.config,
+            num_devices=1,
+            partitioner="auto",
+            fsdp_devices=1,
+            num_envs=self.config.num_envs // num_devices,
+            batch_size=self.config.batch_size // num_devices,
+        )
+        return lambda: type(self)(config).build()
 
     def _show_setup(self) -> None:
         """See `RLTask._show_setup`; process 0 shows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ksim.config import ConfigError, parse_command_line
@@ -299,7 +299,11 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
 
         program = self.build()
         self._show_setup()
-        return verify(program, self.config, self.config.num_batches)
+        return verify(program, self.config, self.config.num_batches, self._on_one_device())
+
+    def _on_one_device(self) -> Callable[[], Program] | None:
+        """Returns a function that builds the task on one device; `None` if it is there already."""
+        return None
 
     def _show_setup(self) -> None:
         """Shows the environments on each device; on one device there is nothing to show."""
@@ -312,7 +316,9 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
           the film's path for `render`.
         """
         if self.config.run_mode == "verify":
-            return self.verify_setup()
+            preflight = self.verify_setup()
+            preflight.require_passed()
+            return preflight
         from ksim.training.garbage_collection import no_garbage_collection
 
         with no_garbage_collection():

@@ -111,6 +111,7 @@ class TrainingLoop:
             metrics, learned = self._iterate(actor, compiled.update, state)
             if state.iteration == first_iteration + 1:
                 metrics["time/first_update_seconds"] = learned - start_time
+                self._say_that_devices_agree()
                 self._save_workload()
             if self._is_time_to_evaluate(metrics, state):
                 metrics |= self._evaluate(compiled, state)
@@ -127,6 +128,12 @@ class TrainingLoop:
 
     def _initial_state(self, start: Start) -> RunState:
         return RunState.place(self._program, start.parts(self._program, self._settings.seed))
+
+    def _say_that_devices_agree(self) -> None:
+        """Shows what was checked of the first update, as it is of every one."""
+        num_devices = self._program.partitioner.num_devices
+        if num_devices > 1:
+            self._status.message(f"Parameters are the same bits on all {num_devices} devices.")
 
     def _save_workload(self) -> None:
         """Writes the workload of a run for `ksim plan`; measured when telemetry is."""

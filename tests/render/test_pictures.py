@@ -81,7 +81,7 @@ def test_a_run_is_filmed_without_mujoco(tmp_path, capsys, monkeypatch):
     film = {"video_path": str(tmp_path / "film.mp4"), "video_width": 96, "video_height": 96}
     options = SMALL | film | {"run_mode": "render", "video_seconds": 3.0}
     path = SnakeTask(SnakeConfig(**options, load_from_ckpt_path=str(result.path))).run()
-    assert path == tmp_path / "film.gif"
+    assert path == tmp_path / "film.mp4"
     images = imageio.imread(path, plugin="pyav")
     assert images.shape == (30, 96, 96, 3)  # 3 s, 10 moves in a second
     assert (np.abs(images.astype(int) - FOOD).max(-1) < 60).any((1, 2)).all()
