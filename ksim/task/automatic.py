@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from ksim.config import ConfigError
@@ -13,13 +14,13 @@ from ksim.task.config import RLConfig
 if TYPE_CHECKING:
     from jaxtyping import PRNGKeyArray
 
-    from ksim.envs import Environment
     from ksim.nn import Model
     from ksim.parallel import Partitioner
     from ksim.training.program import Program
     from ksim.training.start import Start
 
 ConfigT = TypeVar("ConfigT", bound=RLConfig)
+ObservationShapes = dict[str, tuple[int, ...]]
 
 MATMUL_PRECISION = "matmul_precision"
 """Key in a checkpoint's metadata: the networks' precision, `float32` or `bfloat16`."""
@@ -47,11 +48,6 @@ class TimedTask(SizedTask[ConfigT], Protocol[ConfigT]):
     """A task whose networks can be timed in either precision."""
 
     is_progress_shown: bool
-
-    @property
-    def environment(self) -> Environment:
-        """The environment, which has the observations."""
-        ...
 
     def minibatch_shape(self) -> tuple[int, int]:
         """Returns the steps and the environments of a minibatch, over all devices."""
@@ -123,7 +119,9 @@ def settle_automatic(task: SizedTask[ConfigT], start: Start) -> tuple[ConfigT, d
     return dataclasses.replace(config, num_envs=num_envs, batch_size=batch_size), notes
 
 
-def settle_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[ConfigT, str]:
+def settle_matmul_precision(
+    task: TimedTask[ConfigT], start: Start, shapes: Callable[[], ObservationShapes]
+) -> tuple[ConfigT, str]:
     """Chooses the precision of matrix products for a config that says `matmul_precision=auto`.
 
     A continued run keeps its precision. Otherwise, on CPUs, the networks are timed in both;
@@ -132,6 +130,7 @@ def settle_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[Con
     Args:
       task: a task whose other options are settled.
       start: the start of its run.
+      shapes: gives those of its observations, by name; called only if they are needed.
 
     Returns:
       Its config with `float32` or `bfloat16`, and the reason.
@@ -139,12 +138,14 @@ def settle_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[Con
     from ksim.parallel.processes import current_processes
 
     processes = current_processes()
-    chosen = _choose_matmul_precision(task, start) if processes.is_main else None
+    chosen = _choose_matmul_precision(task, start, shapes) if processes.is_main else None
     precision, reason = processes.from_main("the precision of matrix products", chosen)
     return dataclasses.replace(task.config, matmul_precision=precision), reason
 
 
-def _choose_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[str, str]:
+def _choose_matmul_precision(
+    task: TimedTask[ConfigT], start: Start, shapes: Callable[[], ObservationShapes]
+) -> tuple[str, str]:
     import jax
 
     from ksim.preflight.matmul_speed import Minibatch, matmul_times
@@ -167,7 +168,7 @@ def _choose_matmul_precision(task: TimedTask[ConfigT], start: Start) -> tuple[st
 
     num_steps, num_envs = task.minibatch_shape()
     minibatch = Minibatch(
-        task.environment.observation_shapes(),
+        shapes(),
         num_steps,
         num_envs // task.partitioner.num_devices,
         device,

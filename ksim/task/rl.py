@@ -247,7 +247,9 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
             length = self.config.rollout_length(self.environment.ctrl_dt)
             self.config, self._notes["max_steps"] = settle_total_timesteps(self.config, length)
         if self.config.matmul_precision == "auto":
-            self.config, self._notes["matmul_precision"] = settle_matmul_precision(self, self.start)
+            self.config, self._notes["matmul_precision"] = settle_matmul_precision(
+                self, self.start, lambda: self.environment.observation_shapes()
+            )
 
         environment = self.environment
         return Program(
