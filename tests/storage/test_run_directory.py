@@ -13,6 +13,7 @@ def test_places_of_the_files():
     run = RunDirectory(Path("runs/walk/run_000"))
     assert {name: str(getattr(run, name)) for name in dir(run) if name.endswith("_path")} == {
         "config_path": "runs/walk/run_000/config.yaml",
+        "csv_path": "runs/walk/run_000/metrics.csv",
         "log_path": "runs/walk/run_000/log.txt",
         "metrics_path": "runs/walk/run_000/metrics.jsonl",
         "tensorboard_path": "runs/walk/run_000/tensorboard",

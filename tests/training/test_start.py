@@ -113,7 +113,9 @@ def test_other_ways_to_a_checkpoint_hash_each_file_once(finished, hashed):
 
 def test_a_trial_hashes_each_file_once(finished, hashed):
     small_task(num_devices=2, load_from_ckpt_path=str(finished), run_mode="verify").run()
-    assert hashed == once(finished / "checkpoints" / "step_00000002")
+    # It also saves one of its own, to load it on one device, and throws it away.
+    found = {path: count for path, count in hashed.items() if path.is_relative_to(finished)}
+    assert found == once(finished / "checkpoints" / "step_00000002")
 
 
 def test_damaged_newer_ones_are_passed_over_and_said_once(run_dir, caplog):
