@@ -332,7 +332,11 @@ def _current_fields(trial: _Trial) -> Iterator[tuple[str, np.ndarray, np.ndarray
             values.append(value.reshape(read_shape(name, value)))
     for name, values in rows.items():
         everything = np.ones(values[0].shape, bool)
-        yield name, np.stack(values), everything & ~default.is_of_last_substep.get(name, False)
+        yield (
+            name,
+            np.stack(values),
+            everything & np.logical_not(default.is_of_last_substep.get(name, False)),
+        )
 
 
 def _own_fields(mj_model: mujoco.MjModel, fields: Sequence[str]) -> dict[str, np.ndarray]:

@@ -136,7 +136,9 @@ def test_process_0_decides_for_all(measured, monkeypatch):
     for index, given in ((1, None), (0, "float32")):
         processes = Others(index)
         monkeypatch.setattr("ksim.parallel.processes.current_processes", lambda p=processes: p)
-        config, reason = ksim.task.automatic.settle_matmul_precision(task, Start())
+        config, reason = ksim.task.automatic.settle_matmul_precision(
+            task, Start(), lambda: task.environment.observation_shapes()
+        )
         assert (config.matmul_precision, reason) == ("bfloat16", "because process 0 says so.")
         assert (processes.given and processes.given[0]) == given
     assert len(measured) == 1  # by process 0 alone
@@ -152,7 +154,9 @@ def test_accelerators_stay_exact(measured, monkeypatch):
         devices = (Gpu(),)
 
     task.partitioner = Partitioner()
-    config, reason = ksim.task.automatic.settle_matmul_precision(task, Start())
+    config, reason = ksim.task.automatic.settle_matmul_precision(
+        task, Start(), lambda: task.environment.observation_shapes()
+    )
     assert config.matmul_precision == "float32"
     assert reason == "matmul_precision=auto rounds on CPUs only, and this is gpu."
     assert measured == []
