@@ -33,15 +33,15 @@ class SnakeConfig(ksim.DistributedPPOConfig):
     frame_stack: int = ksim.option(1, help="Steps observed together.", minimum=1, maximum=16)
 
     num_envs: int = 256
-    batch_size: int = 16
+    batch_size: int = 32
     rollout_length_frames: int | None = 32
     num_passes: int = 2
     gamma: float = 0.99
     lam: float = 0.95
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     learning_rate_schedule: str = "linear"
     entropy_coef: float = 0.01
-    total_timesteps: int | None = 10_000_000
+    total_timesteps: int | None = 12_000_000
     eval_length_seconds: float | None = 240.0  # 2,400 moves: a whole game, with a time-out
     conv_channels: tuple[int, ...] = (32, 32)
     conv_kernels: tuple[int, ...] = (3,)
