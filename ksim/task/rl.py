@@ -289,7 +289,7 @@ class RLTask(MujocoHooks, Generic[ConfigT]):
         """Compiles the task, runs two iterations of it on its devices, and shows the results.
 
         Those are the memory on each device, taken and free, speed, communication, and the counts
-        of different environments. Nothing is written.
+        of different environments, and a checklist. Nothing is kept.
 
         Returns:
           The results.
