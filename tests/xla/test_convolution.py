@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax import lax
 
 from ksim.xla.convolution import images as convolution
@@ -124,3 +125,11 @@ def test_a_jax_that_has_changed_is_warned_of_and_gives_the_same(monkeypatch, cap
         convolution._chosen_convolution.cache_clear()
     np.testing.assert_array_equal(found, jax_own(images, kernel, (1, 1), "SAME"))
     assert "convolutions are differentiated by JAX" in caplog.text
+
+
+@pytest.mark.parametrize("layer", [{"kernel_dilation": 2}, {"feature_group_count": 2}])
+def test_what_its_gradients_are_not_written_for_is_refused(layer):
+    images = jnp.ones((1, 6, 6, 2))
+    network = nn.Conv(2, (3, 3), conv_general_dilated=convolve_images, **layer)
+    with pytest.raises(NotImplementedError, match="are written for 1 alone"):
+        network.init(jax.random.key(0), images)

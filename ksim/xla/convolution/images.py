@@ -2,9 +2,9 @@
 
 XLA hands convolutions to Eigen if batch and channels lie in one certain order, and computes others
 in plain loops. It brings the axes of gradients into that order by itself in the outermost
-computation of a program only: inside a loop, such as that over the minibatches of an update, the
-gradients of two layers of 32 channels took 200 times as long as they do in the right order (jax
-0.9.2). So the convolution is an operation of its own, whose derivatives are written in that order.
+computation of a program only: inside a loop, such as that over the minibatches of an update,
+gradients take many times as long (jax 0.9.2). So the convolution is an operation of its own, whose
+derivatives are written in that order.
 
 JAX's interface for new operations is not promised (`ksim.xla.convolution.primitive`). Written for
 jax 0.9.2 and 0.12.0.
@@ -29,6 +29,10 @@ def convolve_images(
     kernel: Float[Array, "height width channels features"],
     window_strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
+    *,
+    lhs_dilation: Sequence[int] = (1, 1),
+    rhs_dilation: Sequence[int] = (1, 1),
+    feature_group_count: int = 1,
     **_: Any,
 ) -> Float[Array, "batch out_rows out_columns features"]:
     """Convolves as `jax.lax.conv_general_dilated` does in the order NHWC, HWIO, NHWC.
@@ -40,7 +44,19 @@ def convolve_images(
       kernel: the kernel.
       window_strides: from one place of the kernel to the next, rows and columns.
       padding: `SAME`, `VALID`, or what goes before and behind rows and columns.
+      lhs_dilation: spread of the images; none can be.
+      rhs_dilation: spread of the kernel; none can be.
+      feature_group_count: groups of channels; one only.
+
+    Raises:
+      NotImplementedError: if images or kernel are to be spread, or channels are in groups.
     """
+    if {*lhs_dilation, *rhs_dilation, feature_group_count} != {1}:
+        raise NotImplementedError(
+            f"convolve_images(lhs_dilation={lhs_dilation}, rhs_dilation={rhs_dilation},"
+            f" feature_group_count={feature_group_count}): its gradients are written for 1 alone."
+            " Write jax.lax.conv_general_dilated for others."
+        )
     strides = tuple(window_strides)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], strides, padding)
